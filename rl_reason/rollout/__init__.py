@@ -1,0 +1,1 @@
+"""Engines that write responses, and the roll-out phase."""
