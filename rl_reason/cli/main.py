@@ -1,0 +1,76 @@
+"""The command `rl-reason`: finds a verb's module, imports that one only, and prints faults without tracebacks."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import typer
+
+from rl_reason.errors import RlReasonError
+
+
+class Verb(NamedTuple):
+    """Where a verb lives."""
+
+    module: str
+    attribute: str
+    """A `typer.Typer`, or a function that typer can make a command of."""
+    help: str
+
+
+VERBS = {
+    "run": Verb("rl_reason.cli.run", "run", "Run a recipe's stages; the same command again resumes."),
+    "config": Verb("rl_reason.cli.config", "app", "Check, show and explain recipes."),
+    "verify": Verb("rl_reason.cli.verify", "verify", "Judge the responses of a JSONL file."),
+    "verifier": Verb("rl_reason.cli.verifier", "app", "List the verifiers that are installed."),
+    "eval": Verb("rl_reason.cli.eval", "evaluate", "Evaluate a checkpoint on held-out prompts."),
+    "report": Verb("rl_reason.cli.report", "report", "Write report.html for a run folder."),
+    "doctor": Verb("rl_reason.cli.doctor", "doctor", "Say what of the environment works, and what mends the rest."),
+}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Entry point; always ends in SystemExit, with a fault's own exit code.
+
+    Args:
+        words: the command line after the program's name; None takes the process's.
+    """
+    try:
+        commands()(args=None if words is None else list(words), prog_name="rl-reason")
+    except RlReasonError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def commands() -> typer.Typer:
+    """One command a verb, none of which is imported before it is called."""
+    app = typer.Typer(
+        help="RL post-training for long chain-of-thought reasoning.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    pass_all = {"allow_extra_args": True, "ignore_unknown_options": True}
+    for name, verb in VERBS.items():
+        app.command(name, help=verb.help, context_settings=pass_all, add_help_option=False)(_forward(name, verb))
+    return app
+
+
+def _forward(name: str, verb: Verb) -> Callable[[typer.Context], None]:
+    """A command that hands its words, `--help` included, to the verb's own app."""
+
+    def forward(context: typer.Context) -> None:
+        target = getattr(importlib.import_module(verb.module), verb.attribute)
+        if not isinstance(target, typer.Typer):
+            function, target = target, typer.Typer(add_completion=False)
+            target.command(help=function.__doc__)(function)
+        target(args=context.args, prog_name=f"rl-reason {name}")
+
+    return forward
+
+
+if __name__ == "__main__":
+    main()

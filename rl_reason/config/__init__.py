@@ -1,0 +1,1 @@
+"""Recipes: schema, loading, checks and explanations. Imports no torch."""
