@@ -1,0 +1,1 @@
+"""The verifier pool and what is made of its verdicts."""
