@@ -1,0 +1,112 @@
+"""Every metric's name, unit and meaning: what `metrics.jsonl` may hold and how the report labels it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_VERIFIER_NAME = re.compile(r"^(verifier/).+(/[a-z0-9_]+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a number is. `unit` is empty for pure numbers."""
+
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "iteration": Metric("", "iteration of the stage, from 0"),
+    "stage": Metric("", "the stage's folder name, `02-rl`"),
+    "policy_version": Metric("", "learner updates so far in the stage; the version after this iteration's update"),
+    "reward/mean": Metric("", "mean reward of the judged responses, before the length reward and the baseline"),
+    "reward/length_mean": Metric("", "mean of what the length reward adds"),
+    "accuracy/train": Metric("fraction", "judged right, of the responses rolled out this iteration and judged at all"),
+    "accuracy/eval": Metric("fraction", "judged right, of the sampled responses to the held-out problems (avg@k)"),
+    "accuracy/eval_low": Metric("fraction", "lower end of the 95% confidence interval of accuracy/eval"),
+    "accuracy/eval_high": Metric("fraction", "upper end of the 95% confidence interval of accuracy/eval"),
+    "accuracy/eval_greedy": Metric("fraction", "judged right, of the greedy responses to the held-out problems"),
+    "response/tokens_mean": Metric("tokens", "mean response length"),
+    "response/tokens_p99": Metric("tokens", "99th percentile of response length"),
+    "response/tokens_total": Metric("tokens", "response tokens rolled out this iteration"),
+    "response/eval_tokens_mean": Metric("tokens", "mean response length on the held-out problems"),
+    "advantage/abs_mean": Metric("", "mean absolute advantage over the judged responses"),
+    "advantage/zero_group_fraction": Metric("fraction", "groups whose advantages are all 0: nothing to learn from"),
+    "time/iteration_s": Metric("s", "the whole iteration, evaluation and checkpoint not counted"),
+    "time/rollout_s": Metric("s", "from the first request to the last score (waiting only, when overlapped)"),
+    "time/reward_s": Metric("s", "waiting for scores after the last response was there"),
+    "time/learn_s": Metric("s", "batch assembly and all gradient steps"),
+    "time/sync_s": Metric("s", "weights to the engines, canary included"),
+    "time/eval_s": Metric("s", "held-out evaluation"),
+    "time/checkpoint_s": Metric("s", "writing the checkpoint"),
+    "throughput/rollout_tokens_per_s": Metric("tokens/s", "response tokens over time/rollout_s"),
+    "throughput/train_tokens_per_s": Metric(
+        "tokens/s", "prompt and response tokens trained on over the learner's time"
+    ),
+    "policy/kl": Metric("nats", "mean over sequences of the log-ratio to the reference, the previous iterate"),
+    "policy/entropy": Metric("nats/token", "mean entropy of the policy at the response tokens"),
+    "policy/logprob_gap_max": Metric("nats", "largest |engine - learner| log-prob of a canary token after the sync"),
+    "policy/logprob_gap_mean": Metric("nats", "mean |engine - learner| log-prob of the canary tokens after the sync"),
+    "rollout/truncated_fraction": Metric("fraction", "responses that ran out of their token budget"),
+    "rollout/repeated_fraction": Metric("fraction", "responses stopped because they repeat themselves"),
+    "rollout/left_out_count": Metric("responses", "left out of the batch: unjudged, or no baseline in their group"),
+    "rollout/lag_versions": Metric("versions", "how much older than the learner the policy of the roll-out was"),
+    "learner/grad_norm": Metric("", "gradient norm before clipping, mean over the iteration's steps"),
+    "learner/loss": Metric("", "mean loss over the iteration's steps"),
+    "learner/learning_rate": Metric("", "learning rate at the last step"),
+    "learner/steps": Metric("steps", "gradient steps taken"),
+    "learner/tokens": Metric("tokens", "tokens trained on, prompts included"),
+    "learner/sequences": Metric("sequences", "sequences trained on"),
+    "learner/packing_efficiency": Metric("fraction", "tokens that are not padding"),
+    "memory/peak_bytes": Metric("bytes", "peak memory of the learner's process (device memory on GPUs)"),
+    "sync/bytes": Metric("bytes", "weights sent to each engine"),
+    "sync/seconds": Metric("s", "publishing, sending and loading, canary not included"),
+    "reward/unjudged_count": Metric("responses", "could not be judged: time-out, crash, unusable reference"),
+    "reward/unjudged_fraction": Metric("fraction", "could not be judged, of all responses"),
+    "reward/worker_restarts": Metric("", "verifier processes that had to be started anew"),
+    "policy/sequence_log_ratio": Metric("nats", "mean over sequences of log policy - log reference of all tokens"),
+    "policy/sequence_log_ratio_square": Metric("nats^2", "mean square of policy/sequence_log_ratio over sequences"),
+    "verifier/<name>/p50_s": Metric("s", "median time that a verifier took for a response"),
+    "verifier/<name>/p99_s": Metric("s", "99th percentile of the time that a verifier took for a response"),
+    "verifier/<name>/timeouts": Metric("responses", "not judged by a verifier: it ran past its deadline"),
+    "verifier/<name>/crashes": Metric("responses", "not judged by a verifier: its process died"),
+}
+
+FAMILIES: dict[str, Metric] = {
+    "time/": Metric("s", "seconds spent in a phase of the iteration"),
+    "throughput/": Metric("tokens/s", "tokens a second in a phase"),
+    "memory/": Metric("bytes", "memory"),
+    "eval/": Metric("", "of one evaluation suite"),
+    "learner/": Metric("", "of the learner, mean over the iteration's steps"),
+    "policy/": Metric("", "of the policy that is trained"),
+    "sync/": Metric("", "of the weight channel"),
+}
+"""Names not listed above, by prefix: what `describe` falls back on."""
+
+CLOCK_UNITS = frozenset({"s", "tokens/s", "bytes"})
+"""Metrics in these units depend on the machine and its load; all others are the same in a repeated or resumed run."""
+
+REQUIRED: tuple[str, ...] = (
+    "iteration", "stage", "policy_version", "reward/mean", "accuracy/train", "accuracy/eval",
+    "response/tokens_mean", "response/tokens_p99",
+    "time/iteration_s", "time/rollout_s", "time/reward_s", "time/learn_s", "time/sync_s",
+    "throughput/rollout_tokens_per_s", "throughput/train_tokens_per_s",
+    "policy/kl", "policy/entropy", "policy/logprob_gap_max", "policy/logprob_gap_mean",
+    "rollout/truncated_fraction", "rollout/repeated_fraction", "learner/grad_norm", "memory/peak_bytes",
+)  # fmt: skip
+"""What other people's programs find in the lines of an RL stage (accuracy/eval only where an evaluation was due)."""
+
+
+def describe(name: str) -> Metric | None:
+    """The metric's own entry, else that of its family, else None."""
+    known = METRICS.get(_VERIFIER_NAME.sub(r"\1<name>\2", name))
+    if known is not None:
+        return known
+    return next((metric for prefix, metric in FAMILIES.items() if name.startswith(prefix)), None)
+
+
+def depends_on_clock(name: str) -> bool:
+    """Whether two runs of one recipe with one seed may differ in it: times, throughputs, memory, worker restarts."""
+    known = describe(name)
+    return name == "reward/worker_restarts" or (known is not None and known.unit in CLOCK_UNITS)
