@@ -1,0 +1,1 @@
+"""The DeepSpeed learner and what it trains on."""

@@ -1,0 +1,300 @@
+"""The learner: gradient steps on packed batches with DeepSpeed, ZeRO 0 to 3, one or several ranks.
+
+Every method is collective: all ranks call it with the same arguments; rank 0's return value is the one to use.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rl_reason.errors import LearnerError
+from rl_reason.learner.deepspeed_engine import (
+    build_engine,
+    clipped_step,
+    flush,
+    full_parameters,
+    join_process_group,
+    load_engine,
+    save_engine,
+)
+from rl_reason.learner.objectives import Objective, Totals
+from rl_reason.learner.packing import MicroBatch, empty_sequence, minibatches, pack, plan, positions_of
+from rl_reason.learner.policy_model import PackedPolicy, bare_sequence
+from rl_reason.learner.schedule import learning_rate_at
+from rl_reason.learner.settings import Execution, Optimization, Ranks
+from rl_reason.policy.kl import k3
+from rl_reason.policy.weight_file import write_weights
+from rl_reason.types import PolicyVersion, TrainingSequence, WeightUpdate
+
+_PROBE_SHARE = 16
+"""The KL after an update is measured on one sixteenth of its tokens: a forward pass of 2% of the update's cost."""
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+)
+
+
+class DeepSpeedLearner:
+    """Trains a Hugging Face causal model; implements `protocols.Learner`."""
+
+    def __init__(
+        self,
+        *,
+        model_path: Path,
+        objective: Objective,
+        weights_path: Path,
+        ranks: Ranks,
+        optimization: Optimization,
+        execution: Execution = Execution(),  # noqa: B008 (frozen)
+        transport: str = "shared_memory",
+    ) -> None:
+        """Join the process group, load the model, build the optimizer.
+
+        Args:
+            model_path: Hugging Face folder to start from; also where `export` takes the tokenizer from.
+            objective: what is minimised.
+            weights_path: file that `publish` writes.
+            ranks, optimization, execution: see `settings`.
+            transport: what `publish` writes into its `WeightUpdate`.
+
+        Raises:
+            ConfigError: settings that contradict each other or a DeepSpeed block that sets what the learner decides.
+            LearnerError: a model that cannot be loaded or computed.
+        """
+        join_process_group(ranks)
+        torch.manual_seed(optimization.seed)
+        self._engine = build_engine(model_path, optimization, execution)
+        self._device: torch.device = self._engine.device
+        self._model_path, self._weights_path, self._transport = model_path, weights_path, transport
+        self._objective, self._how, self._ranks = objective, optimization, ranks
+        self._micro_batch_tokens = execution.micro_batch_tokens
+
+    def update(self, batch: Sequence[TrainingSequence], *, step: int) -> dict[str, float]:
+        """Take `gradient_steps` * `epochs` optimizer steps (fewer when the batch has fewer sequences).
+
+        The mini-batches are drawn without replacement by (seed, step, epoch). See `tracking`'s table for the metrics.
+
+        Raises:
+            LearnerError: an empty batch, a sequence of one token, or a loss or gradient norm that is not finite.
+        """
+        self._check(batch, step)
+        began = time.perf_counter()
+        how = self._how
+        rate = learning_rate_at(
+            step,
+            peak=how.learning_rate,
+            schedule=how.schedule,
+            warmup_steps=how.warmup_steps,
+            total_steps=how.total_steps,
+        )
+        if how.reset_optimizer:
+            self._engine.basic_optimizer.state.clear()
+        self._engine.train()
+        tally = _Tally(self._device)
+        parts = [
+            part
+            for epoch in range(how.epochs)
+            for part in minibatches(len(batch), parts=how.gradient_steps, seed=how.seed, step=step, epoch=epoch)
+        ]
+        norms = [self._gradient_step([batch[i] for i in part], rate, step, tally) for part in parts]
+        metrics = tally.finish(self._ranks.world_size)
+        seconds = time.perf_counter() - began
+        positions = sum(positions_of(batch[i]) for part in parts for i in part)
+        metrics |= {
+            "learner/grad_norm": float(np.mean(norms)),
+            "learner/grad_norm_max": float(np.max(norms)),
+            "learner/learning_rate": rate,
+            "learner/steps": float(len(norms)),
+            "learner/sequences": float(len(batch)),
+            "learner/tokens": float(positions),
+            "throughput/train_tokens_per_s": positions / seconds,
+            "memory/peak_bytes": _peak_bytes(),
+        }
+        if self._objective.has_reference:
+            metrics["policy/kl"] = self._kl_after(batch, parts[-1])
+        return metrics
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Log-prob of every token but the first at temperature 1: one [T - 1] a sequence. For a few sequences: every
+        rank computes all of them."""
+        bare = [bare_sequence(tokens) for tokens in sequences]
+        lengths = [positions_of(sequence) for sequence in bare]
+        if min(lengths, default=1) < 1:
+            raise LearnerError("a sequence to be scored has fewer than two tokens: nothing in it is predicted")
+        (mine,) = plan(lengths, ranks=1, micro_batch_tokens=self._micro_batch_tokens)
+        scored: dict[int, NDArray[np.float32]] = {}
+        for indices in mine:
+            logprobs, _ = self._evaluate(pack([bare[i] for i in indices], self._device), 1.0)
+            pieces = logprobs.cpu().split([lengths[i] for i in indices])
+            scored |= {i: piece.numpy() for i, piece in zip(indices, pieces, strict=True)}
+        return [scored[i] for i in range(len(bare))]
+
+    def publish(self, version: PolicyVersion) -> WeightUpdate:
+        """Write the weights under their Hugging Face names; rank 0 writes, ZeRO-3 ranks help to gather."""
+        weights = full_parameters(self._policy.model)
+        if self._ranks.rank == 0:
+            names, shapes, dtypes = write_weights(self._weights_path, weights)
+        else:
+            described = [(name, tuple(tensor.shape)) for name, tensor in weights]
+            names, shapes, dtypes = tuple(n for n, _ in described), tuple(s for _, s in described), ()
+        return WeightUpdate(version, self._transport, str(self._weights_path), names, shapes, dtypes)
+
+    def save(self, folder: Path) -> None:
+        """Write master weights, optimizer state and random generators of every rank, flushed to the disk."""
+        save_engine(self._engine, folder)
+
+    def load(self, folder: Path) -> None:
+        """Restore what `save` wrote, with the same ranks, ZeRO stage and dtype."""
+        load_engine(self._engine, folder)
+
+    def export(self, folder: Path) -> None:
+        """Write safetensors, config and tokenizer, as `AutoModelForCausalLM` and vLLM load them."""
+        weights = full_parameters(self._policy.model)
+        if self._ranks.rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            state = {name: tensor.cpu() for name, tensor in weights}
+            self._policy.model.save_pretrained(folder, state_dict=state)
+            for name in _TOKENIZER_FILES:
+                if (self._model_path / name).is_file():
+                    shutil.copyfile(self._model_path / name, folder / name)
+            for path in sorted(folder.iterdir()):
+                flush(path)
+            flush(folder)
+        else:
+            for _ in weights:
+                pass
+        torch.distributed.barrier()
+
+    @property
+    def _policy(self) -> PackedPolicy:
+        return self._engine.module
+
+    def _check(self, batch: Sequence[TrainingSequence], step: int) -> None:
+        if not batch:
+            raise LearnerError(
+                f"update {step} got no sequences: every response of the iteration was left out (unjudged, or alone in "
+                "its group); look at the verifiers' failures in the metrics"
+            )
+        for index, sequence in enumerate(batch):
+            if len(sequence.tokens) < 2 or sequence.loss_mask[0] or not sequence.loss_mask.any():
+                raise LearnerError(
+                    f"sequence {index} of update {step} has {len(sequence.tokens)} tokens of which "
+                    f"{int(sequence.loss_mask.sum())} count in the loss; it needs one that counts, and not the first"
+                )
+
+    def _gradient_step(self, sequences: list[TrainingSequence], rate: float, step: int, tally: _Tally) -> float:
+        """One optimizer step on one mini-batch; returns the gradient norm."""
+        totals = Totals(len(sequences), sum(int(sequence.loss_mask.sum()) for sequence in sequences))
+        micro_batches = self._my_micro_batches(sequences)
+        losses: list[Tensor] = []
+        for index, micro_batch in enumerate(micro_batches):
+            self._engine.set_gradient_accumulation_boundary(index == len(micro_batches) - 1)
+            logprobs, entropies = self._engine(micro_batch, self._how.temperature)
+            loss, sums = self._objective(logprobs, micro_batch, totals)
+            # DeepSpeed averages gradients over ranks; the loss is already a share of the global mean.
+            self._engine.backward(loss * self._ranks.world_size)
+            losses.append(loss.detach())
+            tally.add(sums)
+            tally.add_tokens(entropies, logprobs.detach(), micro_batch, gaps=self._objective.has_reference)
+        self._engine.set_gradient_accumulation_boundary(True)
+        tally.end_step(torch.stack(losses).sum())
+        return clipped_step(self._engine, learning_rate=rate, gradient_clip=self._how.gradient_clip, step=step)
+
+    def _my_micro_batches(self, sequences: Sequence[TrainingSequence]) -> list[MicroBatch]:
+        """This rank's share of a mini-batch; ranks that run out of work get empty micro-batches."""
+        lengths = [positions_of(sequence) for sequence in sequences]
+        mine = plan(lengths, ranks=self._ranks.world_size, micro_batch_tokens=self._micro_batch_tokens)[
+            self._ranks.rank
+        ]
+        return [pack([sequences[i] for i in chosen] or [empty_sequence()], self._device) for chosen in mine]
+
+    def _evaluate(self, micro_batch: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
+        self._engine.eval()
+        with torch.no_grad():
+            return self._engine(micro_batch, temperature)
+
+    def _kl_after(self, batch: Sequence[TrainingSequence], last: Sequence[int]) -> float:
+        """Mean over tokens of the k3 estimate of KL(roll-out policy || policy now), on a part of the batch."""
+        enough = sum(positions_of(sequence) for sequence in batch) / _PROBE_SHARE
+        probe: list[TrainingSequence] = []
+        while len(probe) < len(last) and sum(positions_of(sequence) for sequence in probe) < enough:
+            probe.append(batch[last[len(probe)]])
+        sums = torch.zeros(2, device=self._device)
+        for micro_batch in self._my_micro_batches(probe):
+            logprobs, _ = self._evaluate(micro_batch, self._how.temperature)
+            sums += torch.stack([k3(logprobs - micro_batch.behaviour_logprobs).sum(), sums.new_tensor(len(logprobs))])
+        torch.distributed.all_reduce(sums)
+        return float(sums[0] / sums[1])
+
+
+class _Tally:
+    """Sums of an update's metrics on the device, read out once at its end."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._losses: list[Tensor] = []
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._entropy = torch.zeros(2, device=device)
+        self._gap = torch.zeros(2, device=device)
+        self._largest_gap = torch.zeros((), device=device)
+        self._gaps = False
+
+    def add(self, sums: Mapping[str, Tensor]) -> None:
+        """An objective's metrics of one micro-batch."""
+        for name, value in sums.items():
+            self._sums[name] = self._sums.get(name, torch.zeros((), device=self._device)) + value
+
+    def add_tokens(self, entropies: Tensor, logprobs: Tensor, batch: MicroBatch, *, gaps: bool) -> None:
+        """Entropies of the counted tokens; on the first step also how far the log-probs are from the roll-out's."""
+        self._entropy += torch.stack([entropies.sum(), entropies.new_tensor(len(entropies))])
+        if gaps and self._steps == 0 and len(logprobs):
+            self._gaps = True
+            gap = (logprobs - batch.behaviour_logprobs).abs()
+            self._gap += torch.stack([gap.sum(), gap.new_tensor(len(gap))])
+            self._largest_gap = torch.maximum(self._largest_gap, gap.max())
+
+    def end_step(self, loss: Tensor) -> None:
+        """This rank's share of one step's loss."""
+        self._losses.append(loss)
+        self._steps += 1
+
+    def finish(self, world_size: int) -> dict[str, float]:
+        """Metrics over all ranks; sums of objectives become means over steps."""
+        loss = torch.stack(self._losses).mean()
+        packed = torch.stack([loss, *(value / self._steps for value in self._sums.values())])
+        packed = torch.cat([packed, self._entropy, self._gap])
+        if world_size > 1:
+            torch.distributed.all_reduce(packed)
+            torch.distributed.all_reduce(self._largest_gap, op=torch.distributed.ReduceOp.MAX)
+        values = packed.tolist()
+        metrics = dict(zip(["learner/loss", *self._sums], values, strict=False))
+        metrics["policy/entropy"] = values[-4] / values[-3]
+        if self._gaps:
+            metrics["policy/rollout_gap_mean"] = values[-2] / values[-1]
+            metrics["policy/rollout_gap_max"] = float(self._largest_gap)
+        return metrics
+
+
+def _peak_bytes() -> float:
+    """Largest memory of this process so far: of the GPU where there is one, else resident memory."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
