@@ -69,7 +69,7 @@ class Rollout:
         """
         trajectories: dict[tuple[str, int], Trajectory] = {}
         for completions in self.stream:
-            texts = self.phase.decode([completion.segment.tokens for completion in completions])
+            texts = self.phase.decode([completion.segment.tokens.tolist() for completion in completions])
             for completion, text in zip(completions, texts, strict=True):
                 prompt, index = self.requests[completion.request_id]
                 trajectory = Trajectory(prompt, index, (completion.segment,), completion.stop_reason, text)

@@ -1,0 +1,1 @@
+"""Weight channels: learner to engines, checked."""
