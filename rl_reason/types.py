@@ -51,7 +51,7 @@ class Prompt:
     """Reference answer; what it means is the verifier's affair."""
     tokens: tuple[int, ...] = ()
     """The rendered prompt, generation header included. Empty until rendered."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What a verifier needs beside the answer (tests, reasoning-gym entry, …). Picklable."""
     source: str = ""
     """Where it came from, as `file:line` or `task#index`, for error messages."""
@@ -135,7 +135,7 @@ class Score:
     verdict: Verdict
     reward: float | None
     """Weighted sum of `parts`; None exactly when the verdict is UNJUDGED."""
-    parts: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict[str, float])
     """Verifier name -> its unweighted score."""
     reason: str = ""
     """For people: why, in one line."""

@@ -8,6 +8,7 @@ from typing import Any
 from rl_reason.cluster.actors import Handle, Placement, begin_build, gather, host
 from rl_reason.cluster.remote_engine import RemoteEngine
 from rl_reason.cluster.remote_learner import RemoteLearner
+from rl_reason.learner.settings import Ranks
 
 
 class Starting:
@@ -36,8 +37,8 @@ class Starting:
         meeting = [(handles[0], handles[0].actor.address.remote())]
         address, port = gather(meeting, "address", deadline_s=self._start_deadline_s)[0]
         for rank, handle in enumerate(handles):
-            of_rank = {"rank": rank, "world_size": ranks, "init_method": f"tcp://{address}:{port}"}
-            self._begun.append((handle, begin_build(handle, factory, {**arguments, **of_rank})))
+            place = Ranks(f"tcp://{address}:{port}", rank, ranks, timeout_s=self._call_deadline_s)
+            self._begun.append((handle, begin_build(handle, factory, {**arguments, "ranks": place})))
         return RemoteLearner(handles)
 
     def wait(self) -> None:

@@ -12,6 +12,10 @@ import ray
 from rl_reason.errors import ConfigError
 
 
+LOGS = "/tmp/ray/session_latest/logs"
+"""Where Ray keeps its actors' output, on the node of each."""
+
+
 @contextmanager
 def ray_session(address: str | None = None, *, gpus_needed: int = 0) -> Iterator[str]:
     """Within the context Ray is up; yields the folder of its logs.
@@ -26,7 +30,7 @@ def ray_session(address: str | None = None, *, gpus_needed: int = 0) -> Iterator
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        context = ray.init(
+        ray.init(
             address=address,
             include_dashboard=False if address is None else None,
             log_to_driver=False,
@@ -39,7 +43,7 @@ def ray_session(address: str | None = None, *, gpus_needed: int = 0) -> Iterator
         ) from error
     try:
         require_gpus(gpus_needed)
-        yield os.path.join(context.address_info["session_dir"], "logs")
+        yield LOGS
     finally:
         ray.shutdown()
 

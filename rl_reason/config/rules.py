@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rl_reason.config.document import Location, Problem, show
 from rl_reason.config.schema.data import DatasetsSource, FileSource, ReasoningGymSource, Source
-from rl_reason.config.schema.recipe import Recipe, stage_names
+from rl_reason.config.schema.recipe import Recipe
 from rl_reason.config.schema.stages import Eval, JsonlTraces, Rl, Sampling, Sft
 
 DEEPSPEED_OWNED = {
@@ -154,6 +153,11 @@ def _exists(source: Source, here: Location) -> Iterator[Problem]:
 
 def _learner(recipe: Recipe) -> Iterator[Problem]:
     learner = recipe.learner
+    if learner.dtype == "bfloat16" and learner.zero_stage == 0:
+        message = (
+            "bfloat16 needs float32 master weights, which DeepSpeed keeps from ZeRO stage 1 on: set zero_stage to 1."
+        )
+        yield Problem(("learner", "zero_stage"), "0", message, involves=(("learner", "dtype"),))
     if learner.offload_optimizer and learner.zero_stage == 0:
         message = "DeepSpeed offloads the optimizer from ZeRO stage 1 on: set learner.zero_stage to 1, 2 or 3."
         yield Problem(("learner", "offload_optimizer"), "true", message, involves=(("learner", "zero_stage"),))
@@ -200,13 +204,10 @@ def _rewards(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _stage_list(recipe: Recipe) -> Iterator[Problem]:
-    names = stage_names(recipe)
-    counts = Counter(names)
+    names = [stage.name for stage in recipe.stages]
     for index, name in enumerate(names):
-        if counts[name] > 1 and name in names[:index]:
-            message = (
-                f"stages.{names.index(name)} has this name too, and each stage has a folder of its name: change one."
-            )
+        if name is not None and name in names[:index]:
+            message = f"stages.{names.index(name)} has this name too, and `--set stages.NAME` means one: change one."
             yield Problem(
                 ("stages", index, "name"), show(name), message, involves=(("stages", names.index(name), "name"),)
             )

@@ -33,7 +33,7 @@ class Part:
             yield [request]
 
     def publish(self, version):
-        if self.arguments["rank"] == version:
+        if self.arguments["ranks"].rank == version:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)
 

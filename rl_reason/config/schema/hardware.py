@@ -39,8 +39,9 @@ class Learner(Section):
 
     ranks: int = Field(default=1, ge=1)
     """Learner processes, one a GPU (on CPU: gloo). Default: one."""
-    zero_stage: int = Field(default=0, ge=0, le=3)
-    """DeepSpeed ZeRO: 0 shares nothing, 1 optimizer states, 2 gradients too, 3 weights too. Default: 0, the fastest."""
+    zero_stage: int = Field(default=1, ge=0, le=3)
+    """DeepSpeed ZeRO: 0 shares nothing, 1 optimizer states, 2 gradients too, 3 weights too. Default: 1, the least that
+    bfloat16 trains with; in float32 on one rank 0 is fastest."""
     offload_optimizer: bool = False
     """Whether optimizer states live in host memory; needs a `zero_stage` of at least 1. Default: no, faster."""
     dtype: Dtype = "bfloat16"

@@ -45,5 +45,5 @@ class Recipe(Section):
 
 
 def stage_names(recipe: Recipe) -> list[str]:
-    """Folder name of each stage: its `name`, else position and kind, such as `2-rl`."""
-    return [stage.name or f"{position}-{stage.kind}" for position, stage in enumerate(recipe.stages)]
+    """Folder name of each stage: position from 1, then its name or else its kind, such as `02-rl`."""
+    return [f"{position:02d}-{stage.name or stage.kind}" for position, stage in enumerate(recipe.stages, start=1)]

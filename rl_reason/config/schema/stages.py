@@ -136,7 +136,7 @@ class Sft(Section):
     kind: Literal["sft"]
     """Marks this kind of stage."""
     name: FolderName | None = None
-    """Name of the stage's folder. Null (the default): position and kind, such as `0-sft`."""
+    """Name of the stage, after its position in its folder\'s name. Null (the default): the kind, as in `02-sft`."""
     traces: tuple[Traces, ...] = Field(min_length=1)
     """Where the solutions come from. No default."""
     epochs: int | None = Field(default=None, ge=1)
@@ -155,7 +155,7 @@ class Rl(Section):
     kind: Literal["rl"]
     """Marks this kind of stage."""
     name: FolderName | None = None
-    """Name of the stage's folder. Null (the default): position and kind, such as `2-rl`."""
+    """Name of the stage, after its position in its folder\'s name. Null (the default): the kind, as in `02-rl`."""
     iterations: int = Field(ge=1)
     """How often responses are rolled out and learned from. No default."""
     prompts_per_iteration: int = Field(default=64, ge=1)
@@ -187,7 +187,7 @@ class Eval(Section):
     kind: Literal["eval"]
     """Marks this kind of stage."""
     name: FolderName | None = None
-    """Name of the stage's folder. Null (the default): position and kind, such as `1-eval`."""
+    """Name of the stage, after its position in its folder\'s name. Null (the default): the kind, as in `02-eval`."""
     responses_per_prompt: int = Field(default=4, ge=1)
     """Sampled responses k of each prompt; avg@k is their mean accuracy. Default: 4."""
     greedy: bool = True

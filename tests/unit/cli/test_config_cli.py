@@ -36,7 +36,7 @@ def exit_code(*words: object) -> int:
 
 def test_check_says_in_one_line_that_all_is_well(recipe_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("config", "check", recipe_path) == 0
-    assert capsys.readouterr().out == f"{recipe_path}: all is well. tiny has 1 stage: 0-sft.\n"
+    assert capsys.readouterr().out == f"{recipe_path}: all is well. tiny has 1 stage: 01-sft.\n"
 
 
 def test_check_prints_all_errors_and_exits_with_2(recipe_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,11 +139,16 @@ CONTRADICTIONS: list[tuple[list[tuple[Location, Any]], str, str]] = [
         "rewards.length.start_iteration",
         "would never begin",
     ),
-    ([(("stages", 0, "name"), "2-eval")], "stages.2.name", "stages.0 has this name too"),
+    ([(("stages", 0, "name"), "same"), (("stages", 2, "name"), "same")], "stages.2.name", "stages.0 has this name too"),
     ([(("stages", 0, "epochs"), 2)], "stages.0.steps", "exactly one of epochs and steps"),
     ([(("stages", 0, "steps"), None)], "stages.0.steps", "exactly one of epochs and steps"),
     ([(("stages", 0, "traces", 0), {"kind": "jsonl", "path": "/no"})], "stages.0.traces.0.path", "no such file"),
-    ([(("learner", "offload_optimizer"), True)], "learner.offload_optimizer", "zero_stage to 1, 2 or 3"),
+    (
+        [(("learner", "offload_optimizer"), True), (("learner", "zero_stage"), 0), (("learner", "dtype"), "float32")],
+        "learner.offload_optimizer",
+        "zero_stage to 1, 2 or 3",
+    ),
+    ([(("learner", "zero_stage"), 0)], "learner.zero_stage", "set zero_stage to 1"),
     ([(("learner", "deepspeed"), {"bf16": {}})], "learner.deepspeed.bf16", "set learner.dtype"),
     (
         [(("learner", "deepspeed"), {"zero_optimization": {"stage": 2}})],

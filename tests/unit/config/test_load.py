@@ -176,5 +176,5 @@ def test_the_hash_changes_with_the_run_and_not_with_its_folder(recipe_path: Path
     assert recipe_hash(load_recipe(recipe_path, ["stages.0.loss.tau=0.11"])) != plain
 
 
-def test_stages_without_names_are_called_by_position_and_kind(recipe_path: Path) -> None:
-    assert stage_names(load_recipe(recipe_path)) == ["0-rl", "final"]
+def test_stages_are_called_by_position_and_name_or_kind(recipe_path: Path) -> None:
+    assert stage_names(load_recipe(recipe_path)) == ["01-rl", "02-final"]

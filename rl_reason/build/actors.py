@@ -1,0 +1,134 @@
+"""Recipe sections `engine`, `learner`, `cluster`: engines and learner ranks as actors that are starting."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from rl_reason.cluster.actors import Placement
+from rl_reason.cluster.placement import Starting
+from rl_reason.cluster.remote_engine import RemoteEngine
+from rl_reason.cluster.remote_learner import RemoteLearner
+from rl_reason.config.schema.recipe import Recipe
+from rl_reason.config.schema.stages import Rl, RlOptimizer, Sft, SftOptimizer
+from rl_reason.learner.objectives import LikelihoodObjective, MirrorDescentObjective, Objective
+from rl_reason.learner.settings import Execution, Optimization
+from rl_reason.policy.weight_file import weight_path
+
+ENGINES = {
+    "vllm": "rl_reason.rollout.vllm_engine:VllmEngine",
+    "transformers": "rl_reason.rollout.transformers_engine:TransformersEngine",
+}
+LEARNER = "rl_reason.learner.deepspeed_learner:DeepSpeedLearner"
+
+
+def begin_engines(starting: Starting, recipe: Recipe, model: Path) -> list[RemoteEngine]:
+    """All engines of the recipe; usable after `starting.wait()`."""
+    engine = recipe.engine
+    arguments: dict[str, Any] = {
+        "model_path": model,
+        "dtype": engine.dtype,
+        "max_concurrent": engine.max_concurrent,
+        "max_context_tokens": engine.max_context_tokens,
+    }
+    if engine.kind == "vllm":
+        arguments |= {
+            "kv_cache_gib": engine.kv_cache_gib,
+            "prefix_caching": engine.prefix_caching,
+            "gpu_memory_fraction": engine.gpu_memory_fraction,
+            "tensor_parallel": engine.tensor_parallel,
+            "transport": recipe.sync.transport,
+            "threads": None if on_gpu(recipe) else cores_each(engine.count),
+        }
+    gpus = engine.tensor_parallel if on_gpu(recipe) else 0
+    placement = Placement(gpus=gpus, environment=threads(engine.count))
+    return starting.begin_engines(ENGINES[engine.kind], [arguments] * engine.count, placement)
+
+
+def begin_sft_learner(
+    starting: Starting, recipe: Recipe, stage: Sft, model: Path, *, weights: Path, steps: int
+) -> RemoteLearner:
+    """A learner that imitates: one optimizer step an update."""
+    optimization = Optimization(**_adamw(recipe, stage.optimizer, steps), reset_optimizer=False)
+    return _begin_learner(starting, recipe, model, weights, optimization, LikelihoodObjective())
+
+
+def begin_rl_learner(starting: Starting, recipe: Recipe, stage: Rl, model: Path, *, weights: Path) -> RemoteLearner:
+    """A learner that descends the mirror: several optimizer steps an update, the optimizer reset before each."""
+    optimization = Optimization(
+        **_adamw(recipe, stage.optimizer, stage.iterations),
+        reset_optimizer=stage.optimizer.reset_each_iteration,
+        gradient_steps=stage.gradient_steps_per_iteration,
+        epochs=stage.epochs,
+        temperature=stage.sampling.temperature,
+    )
+    return _begin_learner(starting, recipe, model, weights, optimization, MirrorDescentObjective(stage.loss.tau))
+
+
+def gpus_needed(recipe: Recipe) -> int:
+    """GPUs of all actors together; with `cuda_ipc` engines and learner share theirs."""
+    if not on_gpu(recipe):
+        return 0
+    engines = recipe.engine.count * recipe.engine.tensor_parallel
+    return engines + recipe.learner.ranks
+
+
+def on_gpu(recipe: Recipe) -> bool:
+    """A recipe for GPUs says so by its transport: `nccl` or `cuda_ipc`."""
+    return recipe.sync.transport in ("nccl", "cuda_ipc")
+
+
+def cores_each(processes: int) -> int:
+    """Cores for each of the processes that compute at the same time on one machine."""
+    return max(1, (os.cpu_count() or 1) // processes)
+
+
+def threads(processes: int) -> dict[str, str]:
+    """The same as environment variables."""
+    count = str(cores_each(processes))
+    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _begin_learner(
+    starting: Starting, recipe: Recipe, model: Path, weights: Path, optimization: Optimization, objective: Objective
+) -> RemoteLearner:
+    learner = recipe.learner
+    arguments = {
+        "model_path": model,
+        "objective": objective,
+        "weights_path": weights,
+        "optimization": optimization,
+        "execution": Execution(
+            dtype=learner.dtype,
+            zero_stage=learner.zero_stage,
+            offload_optimizer=learner.offload_optimizer,
+            micro_batch_tokens=learner.micro_batch_tokens,
+            logprob_chunk_tokens=learner.logprob_chunk_tokens,
+            activation_checkpointing=learner.activation_checkpointing,
+            deepspeed_overrides=learner.deepspeed,
+        ),
+        "transport": recipe.sync.transport,
+    }
+    placement = Placement(gpus=1 if on_gpu(recipe) else 0, environment=threads(learner.ranks))
+    return starting.begin_learner(LEARNER, arguments, placement, ranks=learner.ranks)
+
+
+def weights_file(recipe: Recipe, stage: Path) -> Path:
+    """Where the learner puts its weights for engines to take: always the same for a stage, so that nothing piles up."""
+    owner = hashlib.blake2b(str(stage.resolve()).encode(), digest_size=8).hexdigest()
+    return weight_path(stage if recipe.sync.transport == "disk" else None, owner)
+
+
+def _adamw(recipe: Recipe, optimizer: SftOptimizer | RlOptimizer, updates: int) -> dict[str, Any]:
+    return {
+        "learning_rate": optimizer.learning_rate,
+        "total_steps": updates,
+        "schedule": optimizer.schedule,
+        "warmup_steps": round(optimizer.warmup_fraction * updates),
+        "betas": optimizer.betas,
+        "weight_decay": optimizer.weight_decay,
+        "gradient_clip": recipe.learner.gradient_clip,
+        "seed": recipe.seed,
+    }

@@ -1,0 +1,1 @@
+"""Prompts, chat rendering, demonstration traces, samplers."""

@@ -1,0 +1,104 @@
+"""What the stages of one start of a run share: recipe, run folder, display, Ray, and the wish to stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Protocol, TypeVar
+
+from rl_reason.build import actors
+from rl_reason.build.parts import wandb_trackers
+from rl_reason.cluster.placement import Starting
+from rl_reason.cluster.session import ray_session
+from rl_reason.config.schema.recipe import Recipe
+from rl_reason.tracking.console import Console
+from rl_reason.tracking.fan_out import FanOutTracker
+from rl_reason.tracking.jsonl import JsonlTracker
+from rl_reason.tracking.run_folder import RunFolder, StageFolder
+
+
+class Closable(Protocol):
+    """Anything that holds processes or files."""
+
+    def close(self) -> None:
+        """Give them back."""
+        ...
+
+
+C = TypeVar("C", bound=Closable)
+
+
+@dataclass
+class StopFlag:
+    """Set by SIGTERM and Ctrl-C; the stage under way saves a checkpoint and returns. A second signal ends at once."""
+
+    requested: bool = False
+
+    def __call__(self) -> bool:
+        """Whether the run should end."""
+        return self.requested
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Within the context the two signals set the flag."""
+
+        def handle(number: int, _frame: FrameType | None) -> None:
+            self.requested = True
+            signal.signal(number, before[signal.Signals(number)])
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@dataclass
+class Session:
+    """One start of one run."""
+
+    recipe: Recipe
+    folder: RunFolder
+    console: Console
+    stop: StopFlag
+    resources: ExitStack
+    """Closed when the run ends; holds Ray."""
+    _ray_logs: str | None = field(default=None, init=False)
+
+    def starting(self) -> Starting:
+        """Actors to be; the first call brings Ray up, for all stages."""
+        cluster = self.recipe.cluster
+        if self._ray_logs is None:
+            self._ray_logs = self.resources.enter_context(
+                ray_session(cluster.address, gpus_needed=actors.gpus_needed(self.recipe))
+            )
+        return Starting(
+            start_deadline_s=cluster.actor_deadline_s, call_deadline_s=cluster.call_deadline_s, logs=self._ray_logs
+        )
+
+    def tracker(self, stage: StageFolder, *, finished: int, total: int) -> FanOutTracker:
+        """Where a stage's metrics go; lines of iterations that will run again are dropped first."""
+        section = self.recipe.tracking
+        jsonl = JsonlTracker(
+            self.folder.metrics,
+            self.folder.trajectories,
+            stage=stage.label,
+            every=section.trajectories_every,
+            responses=section.trajectories_per_iteration,
+        )
+        jsonl.rewind(finished)
+        self.console.start_stage(stage.label, total, start=finished)
+        return FanOutTracker([jsonl, self.console, *wandb_trackers(self.recipe, self.folder, stage)])
+
+
+@contextmanager
+def closed(part: C) -> Iterator[C]:
+    """The part, closed when the block ends."""
+    try:
+        yield part
+    finally:
+        part.close()
