@@ -86,9 +86,18 @@ def cores_each(processes: int) -> int:
 
 
 def threads(processes: int) -> dict[str, str]:
-    """The same as environment variables."""
+    """The same as environment variables.
+
+    Threads that wait for one another sleep: spinning ones made a step 60 times slower as soon as any other program
+    wanted a core (docs/performance.md).
+    """
     count = str(cores_each(processes))
-    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
+    return {
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
 
 
 def _begin_learner(

@@ -11,7 +11,6 @@ import ray
 
 from rl_reason.errors import ConfigError
 
-
 LOGS = "/tmp/ray/session_latest/logs"
 """Where Ray keeps its actors' output, on the node of each."""
 

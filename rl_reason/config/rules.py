@@ -228,10 +228,11 @@ def _rl(stage: Rl, here: Location, recipe: Recipe) -> Iterator[Problem]:
     yield from _full_distribution(stage.sampling, here, why)
     if not recipe.data.train:
         yield Problem(("data", "train"), "[]", "the rl stage needs prompts: give at least one source.")
-    sequences = stage.prompts_per_iteration * stage.responses_per_prompt
-    if stage.gradient_steps_per_iteration > sequences:
-        message = f"an iteration has {sequences} responses (prompts x responses): at most as many steps."
-        involved = ((*here, "prompts_per_iteration"), (*here, "responses_per_prompt"))
+    if stage.gradient_steps_per_iteration > stage.prompts_per_iteration:
+        message = (
+            f"an iteration has {stage.prompts_per_iteration} prompts, whose groups stay whole: at most as many steps."
+        )
+        involved = ((*here, "prompts_per_iteration"),)
         yield Problem(
             (*here, "gradient_steps_per_iteration"), str(stage.gradient_steps_per_iteration), message, involved
         )

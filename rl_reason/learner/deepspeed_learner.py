@@ -27,7 +27,17 @@ from rl_reason.learner.deepspeed_engine import (
     save_engine,
 )
 from rl_reason.learner.objectives import Objective, Totals
-from rl_reason.learner.packing import MicroBatch, empty_sequence, minibatches, pack, plan, positions_of
+from rl_reason.learner.packing import (
+    MicroBatch,
+    empty_sequence,
+    minibatches,
+    pack,
+    plan,
+    positions_of,
+    prompt_groups,
+    shared_positions,
+    units,
+)
 from rl_reason.learner.policy_model import PackedPolicy, bare_sequence
 from rl_reason.learner.schedule import learning_rate_at
 from rl_reason.learner.settings import Execution, Optimization, Ranks
@@ -85,11 +95,14 @@ class DeepSpeedLearner:
         self._model_path, self._weights_path, self._transport = model_path, weights_path, transport
         self._objective, self._how, self._ranks = objective, optimization, ranks
         self._micro_batch_tokens = execution.micro_batch_tokens
+        # The variable-length kernel of GPUs takes plain sequences only.
+        self._share_prompts = not torch.cuda.is_available()
 
     def update(self, batch: Sequence[TrainingSequence], *, step: int) -> dict[str, float]:
-        """Take `gradient_steps` * `epochs` optimizer steps (fewer when the batch has fewer sequences).
+        """Take `gradient_steps` * `epochs` optimizer steps (fewer when the batch has fewer prompts).
 
-        The mini-batches are drawn without replacement by (seed, step, epoch). See `tracking`'s table for the metrics.
+        The mini-batches are whole groups of one prompt, drawn without replacement by (seed, step, epoch). See
+        `tracking`'s table for the metrics.
 
         Raises:
             LearnerError: an empty batch, a sequence of one token, or a loss or gradient norm that is not finite.
@@ -108,10 +121,11 @@ class DeepSpeedLearner:
             self._engine.basic_optimizer.state.clear()
         self._engine.train()
         tally = _Tally(self._device)
+        groups = prompt_groups(batch)
         parts = [
-            part
+            [index for group in part for index in groups[group]]
             for epoch in range(how.epochs)
-            for part in minibatches(len(batch), parts=how.gradient_steps, seed=how.seed, step=step, epoch=epoch)
+            for part in minibatches(len(groups), parts=how.gradient_steps, seed=how.seed, step=step, epoch=epoch)
         ]
         norms = [self._gradient_step([batch[i] for i in part], rate, step, tally) for part in parts]
         metrics = tally.finish(self._ranks.world_size)
@@ -219,11 +233,18 @@ class DeepSpeedLearner:
 
     def _my_micro_batches(self, sequences: Sequence[TrainingSequence]) -> list[MicroBatch]:
         """This rank's share of a mini-batch; ranks that run out of work get empty micro-batches."""
-        lengths = [positions_of(sequence) for sequence in sequences]
-        mine = plan(lengths, ranks=self._ranks.world_size, micro_batch_tokens=self._micro_batch_tokens)[
-            self._ranks.rank
+        capacity = self._micro_batch_tokens
+        together = units(sequences, capacity=capacity, share_prompts=self._share_prompts)
+        lengths = [shared_positions([sequences[i] for i in unit]) for unit in together]
+        mine = plan(lengths, ranks=self._ranks.world_size, micro_batch_tokens=capacity)[self._ranks.rank]
+        return [
+            pack(
+                [sequences[i] for unit in chosen for i in together[unit]] or [empty_sequence()],
+                self._device,
+                share_prompts=self._share_prompts,
+            )
+            for chosen in mine
         ]
-        return [pack([sequences[i] for i in chosen] or [empty_sequence()], self._device) for chosen in mine]
 
     def _evaluate(self, micro_batch: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
         self._engine.eval()

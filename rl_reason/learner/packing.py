@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from rl_reason.types import TrainingSequence
 class MicroBatch:
     """S sequences in one row of N positions, M of which predict a token that counts.
 
-    A sequence's last token is never an input: nothing is predicted from it.
+    A sequence's last token is never an input: nothing is predicted from it. Sequences with the same prompt may share
+    the prompt's positions; what is predicted is the same, to rounding.
     """
 
     tokens: Tensor
@@ -39,35 +40,118 @@ class MicroBatch:
     @property
     def sequences(self) -> int:
         """S."""
-        return len(self.segments.lengths)
+        return len(self.advantages)
 
 
 def positions_of(sequence: TrainingSequence) -> int:
-    """Positions that a sequence takes in a packed row: all of its tokens but the last."""
+    """Positions that a sequence alone takes in a packed row: all of its tokens but the last."""
     return len(sequence.tokens) - 1
 
 
-def pack(sequences: Sequence[TrainingSequence], device: torch.device) -> MicroBatch:
-    """Join sequences, each of at least two tokens, into one micro-batch."""
-    lengths = [positions_of(sequence) for sequence in sequences]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    counted = [np.flatnonzero(sequence.loss_mask[1:]) for sequence in sequences]
+def prompt_length(sequence: TrainingSequence) -> int:
+    """Tokens before the first one that counts in the loss; 0 where none counts."""
+    return int(np.argmax(sequence.loss_mask))
 
-    def joined(parts: list[np.ndarray], dtype: torch.dtype) -> Tensor:
+
+def prompt_groups(sequences: Sequence[TrainingSequence]) -> list[list[int]]:
+    """Indices of sequences that have the same prompt, in the order in which prompts appear."""
+    groups: dict[bytes | int, list[int]] = {}
+    for index, sequence in enumerate(sequences):
+        length = prompt_length(sequence)
+        key = sequence.tokens[:length].tobytes() if length else index
+        groups.setdefault(key, []).append(index)
+    return list(groups.values())
+
+
+def shared_positions(sequences: Sequence[TrainingSequence]) -> int:
+    """Positions that sequences of one prompt take together, the prompt's counted once."""
+    return prompt_length(sequences[0]) + sum(positions_of(s) - prompt_length(s) for s in sequences)
+
+
+def pack(sequences: Sequence[TrainingSequence], device: torch.device, *, share_prompts: bool = False) -> MicroBatch:
+    """Join sequences, each of at least two tokens, into one micro-batch.
+
+    Args:
+        share_prompts: compute the prompt of several responses once.
+    """
+    layout = _Layout()
+    for group in prompt_groups(sequences) if share_prompts else [[index] for index in range(len(sequences))]:
+        layout.add([sequences[index] for index in group], group)
+    order = np.argsort(layout.owners, kind="stable")
+
+    def joined(parts: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
         return torch.from_numpy(np.concatenate(parts)).to(device=device, dtype=dtype)
 
+    def of_owners(pick: Callable[[TrainingSequence], np.ndarray], dtype: torch.dtype) -> Tensor:
+        return joined([pick(s)[1:][s.loss_mask[1:]] for s in sequences], dtype)
+
+    counts = [int(sequence.loss_mask[1:].sum()) for sequence in sequences]
+    offsets = np.concatenate([[0], np.cumsum(layout.lengths)])
     return MicroBatch(
-        tokens=joined([sequence.tokens[:-1] for sequence in sequences], torch.int64)[None],
-        positions=joined([np.arange(length) for length in lengths], torch.int64)[None],
-        segments=Segments(torch.from_numpy(offsets).to(device=device, dtype=torch.int32), tuple(lengths)),
-        predicting=joined([at + offset for at, offset in zip(counted, offsets, strict=False)], torch.int64),
-        targets=joined([s.tokens[1:][at] for s, at in zip(sequences, counted, strict=True)], torch.int64),
-        behaviour_logprobs=joined(
-            [s.behaviour_logprobs[1:][at] for s, at in zip(sequences, counted, strict=True)], torch.float32
+        tokens=joined(layout.tokens, torch.int64)[None],
+        positions=joined(layout.positions, torch.int64)[None],
+        segments=Segments(
+            torch.from_numpy(offsets).to(device=device, dtype=torch.int32),
+            tuple(layout.lengths),
+            tuple(layout.continues) if any(parent is not None for parent in layout.continues) else (),
         ),
-        sequence_index=joined([np.full(len(at), i) for i, at in enumerate(counted)], torch.int64),
+        predicting=joined([layout.predicting[which] for which in order], torch.int64),
+        targets=of_owners(lambda s: s.tokens, torch.int64),
+        behaviour_logprobs=of_owners(lambda s: s.behaviour_logprobs, torch.float32),
+        sequence_index=torch.from_numpy(np.repeat(np.arange(len(sequences)), counts)).to(device),
         advantages=torch.tensor([sequence.advantage for sequence in sequences], dtype=torch.float32, device=device),
     )
+
+
+class _Layout:
+    """A packed row as it grows: segments, and where each sequence's counted tokens are predicted from."""
+
+    def __init__(self) -> None:
+        self.tokens: list[np.ndarray] = []
+        self.positions: list[np.ndarray] = []
+        self.lengths: list[int] = []
+        self.continues: list[int | None] = []
+        self.predicting: list[np.ndarray] = []
+        self.owners: list[int] = []
+        self._end = 0
+
+    def add(self, group: Sequence[TrainingSequence], owners: Sequence[int]) -> None:
+        """Sequences of one prompt: alone as one segment, together as the prompt's and one for each response."""
+        shared = prompt_length(group[0]) if len(group) > 1 else 0
+        begin, parent = self._end, None
+        if shared:
+            parent = self._append(group[0].tokens[:shared], 0, None)
+        for sequence, owner in zip(group, owners, strict=True):
+            at = np.flatnonzero(sequence.loss_mask[1:])
+            # Positions before `shared` lie in the prompt's segment, the others in this response's own.
+            self.predicting.append(np.where(at < shared, begin + at, self._end + at - shared))
+            self.owners.append(owner)
+            if len(sequence.tokens) - 1 > shared:
+                self._append(sequence.tokens[shared:-1], shared, parent)
+
+    def _append(self, tokens: np.ndarray, first: int, parent: int | None) -> int:
+        self.tokens.append(tokens)
+        self.positions.append(np.arange(first, first + len(tokens)))
+        self.lengths.append(len(tokens))
+        self.continues.append(parent)
+        self._end += len(tokens)
+        return len(self.lengths) - 1
+
+
+def units(sequences: Sequence[TrainingSequence], *, capacity: int, share_prompts: bool) -> list[list[int]]:
+    """What stays together in a micro-batch: single sequences, or those of one prompt as far as they fit."""
+    if not share_prompts:
+        return [[index] for index in range(len(sequences))]
+    made: list[list[int]] = []
+    for group in prompt_groups(sequences):
+        unit: list[int] = []
+        for index in group:
+            if unit and shared_positions([sequences[i] for i in [*unit, index]]) > capacity:
+                made.append(unit)
+                unit = []
+            unit.append(index)
+        made.append(unit)
+    return made
 
 
 def bins(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -119,6 +203,6 @@ def empty_sequence() -> TrainingSequence:
 
 
 def minibatches(count: int, *, parts: int, seed: int, step: int, epoch: int) -> list[list[int]]:
-    """Shuffle `count` sequences by (seed, step, epoch) and cut them into at most `parts` parts of nearly equal size."""
+    """Shuffle `count` prompts by (seed, step, epoch) and cut them into at most `parts` parts of nearly equal size."""
     order = np.random.default_rng([seed, step, epoch]).permutation(count)
     return [[int(i) for i in part] for part in np.array_split(order, min(parts, count))]

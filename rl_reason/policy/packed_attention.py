@@ -1,5 +1,8 @@
 """Causal attention over a packed batch, segment by segment: no padding, no [T, T] mask, no leak across boundaries.
 
+A segment may continue another one: the responses to one prompt attend to the prompt's keys and values, which are
+computed once for all of them.
+
 Registered with transformers under `PACKED_ATTENTION`. The boundaries travel as the keyword `segments` through the
 model's forward pass, so recomputation under activation checkpointing sees the same ones.
 
@@ -26,17 +29,23 @@ PACKED_ATTENTION = "rl_reason_packed"
 
 @dataclass(frozen=True)
 class Segments:
-    """Where the sequences of a packed batch begin and end."""
+    """Where the segments of a packed batch begin and end, and which of them continue another."""
 
     cu_seqlens: Tensor
-    """[S + 1] int32 on the model's device: offsets of the sequences, from 0 to N."""
+    """[segments + 1] int32 on the model's device: their offsets, from 0 to N."""
     lengths: tuple[int, ...]
-    """[S], the same as numbers on the host, so that no device has to be waited for."""
+    """[segments], the same as numbers on the host, so that no device has to be waited for."""
+    continues: tuple[int | None, ...] = ()
+    """[segments]: the earlier segment that each one continues, None for one that begins afresh. Empty: all do."""
 
     @cached_property
     def longest(self) -> int:
-        """Tokens of the longest sequence."""
-        return max(self.lengths)
+        """Tokens of the longest sequence, the segment that it continues included."""
+        return max(length + self._before(index) for index, length in enumerate(self.lengths))
+
+    def _before(self, index: int) -> int:
+        parent = self.continues[index] if self.continues else None
+        return 0 if parent is None else self.lengths[parent]
 
 
 def packed_attention(
@@ -85,19 +94,25 @@ def packed_attention(
             f"packed attention has no soft-capping, sinks or sliding windows shorter than the sequences (window "
             f"{sliding_window}, longest sequence {segments.longest}): shorten the sequences or choose another model"
         )
-    grouped = key.shape[1] != query.shape[1]
-    if query.is_cuda and dropout == 0.0 and query.dtype in (torch.bfloat16, torch.float16):
+    flash = query.is_cuda and dropout == 0.0 and query.dtype in (torch.bfloat16, torch.float16)
+    if flash and not segments.continues:
         return _flash_varlen(query, key, value, segments, scaling), None
-    if len(segments.lengths) == 1:
-        pieces = [(query, key, value)]
-    else:
-        split = list(segments.lengths)
-        pieces = zip(query.split(split, 2), key.split(split, 2), value.split(split, 2), strict=True)
-    outputs = [
-        scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped)
-        for q, k, v in pieces
-    ]
-    return torch.cat([output.transpose(1, 2) for output in outputs], dim=1), None
+    grouped = key.shape[1] != query.shape[1]
+    split = list(segments.lengths)
+    keys, values = key.split(split, 2), value.split(split, 2)
+    outputs: list[Tensor] = []
+    for index, q in enumerate(query.split(split, 2)):
+        parent = segments.continues[index] if segments.continues else None
+        k, v, mask = keys[index], values[index], None
+        if parent is not None:
+            k, v = torch.cat([keys[parent], k], dim=2), torch.cat([values[parent], v], dim=2)
+            # Row i of the continuation sees the whole parent and its own positions up to i.
+            mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril(keys[parent].shape[2])
+        output = scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=parent is None, scale=scaling, enable_gqa=grouped
+        )
+        outputs.append(output.transpose(1, 2))
+    return torch.cat(outputs, dim=1), None
 
 
 def _flash_varlen(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None) -> Tensor:

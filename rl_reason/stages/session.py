@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rl_reason.build import actors
 from rl_reason.build.parts import wandb_trackers
@@ -31,11 +31,12 @@ class Closable(Protocol):
 C = TypeVar("C", bound=Closable)
 
 
-@dataclass
 class StopFlag:
     """Set by SIGTERM and Ctrl-C; the stage under way saves a checkpoint and returns. A second signal ends at once."""
 
-    requested: bool = False
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
 
     def __call__(self) -> bool:
         """Whether the run should end."""
@@ -44,17 +45,22 @@ class StopFlag:
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Within the context the two signals set the flag."""
-
-        def handle(number: int, _frame: FrameType | None) -> None:
-            self.requested = True
-            signal.signal(number, before[signal.Signals(number)])
-
-        before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        self.install()
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in self._before.items():
                 signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Take the signals, again after something else took them: `ray.init` puts a handler of its own in place."""
+        for number in self._before:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(number, self._before[number])
 
 
 @dataclass
@@ -76,6 +82,7 @@ class Session:
             self._ray_logs = self.resources.enter_context(
                 ray_session(cluster.address, gpus_needed=actors.gpus_needed(self.recipe))
             )
+            self.stop.install()
         return Starting(
             start_deadline_s=cluster.actor_deadline_s, call_deadline_s=cluster.call_deadline_s, logs=self._ray_logs
         )

@@ -114,9 +114,9 @@ CONTRADICTIONS: list[tuple[list[tuple[Location, Any]], str, str]] = [
     ([((*SAMPLING, "max_new_tokens"), 3500)], "stages.1.sampling.max_new_tokens", "lower it to 3072"),
     ([(("stages", 2, "pass_at"), [1, 8])], "stages.2.pass_at.1", "pass@8 needs 8 responses"),
     (
-        [(("stages", 1, "prompts_per_iteration"), 2), (("stages", 1, "gradient_steps_per_iteration"), 17)],
+        [(("stages", 1, "prompts_per_iteration"), 2), (("stages", 1, "gradient_steps_per_iteration"), 3)],
         "stages.1.gradient_steps_per_iteration",
-        "has 16 responses",
+        "has 2 prompts",
     ),
     ([(("stages", 1, "prompts_per_iteration"), 101)], "stages.1.prompts_per_iteration", "at most 100 prompts"),
     ([(("stages", 2, "prompts"), 101)], "stages.2.prompts", "at most 100 prompts"),

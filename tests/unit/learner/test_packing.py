@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from rl_reason.learner.packing import bins, minibatches, pack, plan, shares
+from rl_reason.learner.packing import bins, minibatches, pack, plan, shared_positions, shares, units
 from rl_reason.types import TrainingSequence
 
 
@@ -65,3 +65,45 @@ def test_minibatches_depend_on_seed_step_and_epoch_only() -> None:
     assert first != minibatches(10, parts=3, seed=1, step=3, epoch=0)
     assert first != minibatches(10, parts=3, seed=1, step=2, epoch=1)
     assert len(minibatches(2, parts=5, seed=0, step=0, epoch=0)) == 2
+
+
+def shared_prompt_sequences():
+    prompt = [7, 8, 9]
+    responses = [[1, 2], [3], [4, 5, 6]]
+    sequences = []
+    for number, response in enumerate(responses):
+        tokens = np.array(prompt + response, np.int32)
+        mask = np.arange(len(tokens)) >= 3
+        sequences.append(
+            TrainingSequence(tokens, mask, np.where(mask, -0.5 - number, 0).astype(np.float32), number + 1.0)
+        )
+    return sequences
+
+
+def test_a_shared_prompt_is_laid_out_once():
+    batch = pack(shared_prompt_sequences(), torch.device("cpu"), share_prompts=True)
+    assert batch.tokens.tolist() == [[7, 8, 9, 1, 4, 5]]
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 3, 4]]
+    assert batch.segments.lengths == (3, 1, 2) and batch.segments.continues == (None, 0, 0)
+    assert batch.predicting.tolist() == [2, 3, 2, 2, 4, 5]
+    assert batch.targets.tolist() == [1, 2, 3, 4, 5, 6]
+    assert batch.sequence_index.tolist() == [0, 0, 1, 2, 2, 2]
+    assert batch.advantages.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_sharing_keeps_the_order_of_sequences_whose_prompts_alternate():
+    first, second, third = shared_prompt_sequences()
+    other = TrainingSequence(np.array([5, 1], np.int32), np.array([False, True]), np.zeros(2, np.float32), 9.0)
+    batch = pack([first, other, second, third], torch.device("cpu"), share_prompts=True)
+    assert batch.tokens.tolist() == [[7, 8, 9, 1, 4, 5, 5]]
+    assert batch.targets.tolist() == [1, 2, 1, 3, 4, 5, 6]
+    assert batch.predicting.tolist() == [2, 3, 6, 2, 2, 4, 5]
+    assert batch.advantages.tolist() == [1.0, 9.0, 2.0, 3.0]
+
+
+def test_units_hold_responses_of_one_prompt_up_to_the_capacity():
+    sequences = shared_prompt_sequences()
+    assert units(sequences, capacity=100, share_prompts=True) == [[0, 1, 2]]
+    assert units(sequences, capacity=4, share_prompts=True) == [[0, 1], [2]]
+    assert units(sequences, capacity=100, share_prompts=False) == [[0], [1], [2]]
+    assert shared_positions(sequences) == 6
