@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TORCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 
-.PHONY: help quickstart test check bench setup docs format lock clean
+.PHONY: help quickstart test check bench bench-trl setup docs format lock clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
 
@@ -17,7 +17,7 @@ quickstart: setup  ## build a ~1M-parameter model, warm it up, improve it by RL,
 check: setup  ## format, lint, types, import contracts, spelling, docs map, unit and contract tests
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/lint-imports --no-timing-info 2>&1 | sed '/KEPT$$/d' | grep -E "BROKEN|Contracts:|->|not|missing|undeclared" ; test $${PIPESTATUS[0]} -eq 0
+	@contracts=$$($(BIN)/lint-imports 2>&1) || { echo "$$contracts"; exit 1; }
 	@$(BIN)/codespell
 	@$(BIN)/pyright --warnings
 	@$(BIN)/python docs/readme_map.py --check
@@ -26,8 +26,13 @@ check: setup  ## format, lint, types, import contracts, spelling, docs map, unit
 test: setup  ## all of the tests, with real vLLM, DeepSpeed and Ray
 	@$(BIN)/python -m pytest -q
 
-bench: setup  ## the benchmarks that need no second framework; ratios, written to benchmarks/results
-	@$(BIN)/python benchmarks/ratios.py
+bench: setup  ## ratios: roll-out to vLLM alone, learner to a bare loop, sync to the iteration (needs a quickstart run)
+	@$(BIN)/python benchmarks/rollout.py
+	@$(BIN)/python benchmarks/learner.py
+	@$(BIN)/python benchmarks/sync_share.py
+
+bench-trl: setup  ## tokens per second end to end against TRL, in an environment of its own
+	@$(BIN)/python benchmarks/vs_trl.py
 
 docs: setup  ## write the README's map of files anew
 	@$(BIN)/python docs/readme_map.py

@@ -1,6 +1,6 @@
 """Rollout throughput: VllmEngine against vLLM's own LLM.generate, same model, prompts and sampling, one process.
 
-python benchmarks/rollout.py MODEL_FOLDER [--threads 1] [--responses 128] [--tokens 256] [--floor 0.85]
+python benchmarks/rollout.py [MODEL_FOLDER] [--threads 1] [--responses 128] [--tokens 256] [--floor 0.85]
 Rounds alternate; the best of each side counts. CPU seconds are less noisy than the clock on a shared machine.
 """
 
@@ -82,7 +82,7 @@ def vllm_side(arguments: argparse.Namespace, prompts: list[list[int]]) -> Callab
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, nargs="?", default=Path("runs/quickstart/model"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--responses", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=256)

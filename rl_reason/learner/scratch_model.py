@@ -25,6 +25,7 @@ PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 THINK_TAGS = ("<think>", "</think>")
 """Ordinary tokens, not special ones: they must show in decoded text, where the format verifier looks for them."""
+from transformers.utils.logging import disable_progress_bar
 
 ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -87,6 +88,7 @@ def build_scratch_model(
         pad_token_id=tokenizer.pad_token_id,
         dtype="float32",
     )
+    disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make_model(config).float()

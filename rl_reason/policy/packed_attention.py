@@ -97,6 +97,13 @@ def packed_attention(
     flash = query.is_cuda and dropout == 0.0 and query.dtype in (torch.bfloat16, torch.float16)
     if flash and not segments.continues:
         return _flash_varlen(query, key, value, segments, scaling), None
+    return _by_segment(query, key, value, segments, scaling, dropout), None
+
+
+def _by_segment(
+    query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None, dropout: float
+) -> Tensor:
+    """One fused-attention call a segment."""
     grouped = key.shape[1] != query.shape[1]
     split = list(segments.lengths)
     keys, values = key.split(split, 2), value.split(split, 2)
@@ -112,7 +119,7 @@ def packed_attention(
             q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=parent is None, scale=scaling, enable_gqa=grouped
         )
         outputs.append(output.transpose(1, 2))
-    return torch.cat(outputs, dim=1), None
+    return torch.cat(outputs, dim=1)
 
 
 def _flash_varlen(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scaling: float | None) -> Tensor:

@@ -74,8 +74,8 @@ class PoolScorer:
         }
         for index, name in enumerate(self._pool.names):
             seconds = self._seconds[index] or [0.0]
-            metrics[f"verifier/{name}/p50_s"] = float(np.percentile(seconds, 50))
-            metrics[f"verifier/{name}/p99_s"] = float(np.percentile(seconds, 99))
+            metrics[f"time/verifier/{name}/p50_s"] = float(np.percentile(seconds, 50))
+            metrics[f"time/verifier/{name}/p99_s"] = float(np.percentile(seconds, 99))
             metrics[f"verifier/{name}/timeouts"] = float(self._failures["timeout"][index])
             metrics[f"verifier/{name}/crashes"] = float(self._failures["crash"][index])
         self._forget_counts()

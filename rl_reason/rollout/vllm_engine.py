@@ -59,6 +59,21 @@ class VllmEngine:
 
     Deterministic: the same requests in the same order, under the same weights, give the same tokens and log-probs,
     whatever the engine did before (the prefix cache starts empty at every call).
+
+    Args:
+        model_path: Hugging Face folder.
+        dtype: `float32`, `bfloat16` or `float16`.
+        max_concurrent: responses under way at once; more wait.
+        max_context_tokens: longest prompt and response together.
+        kv_cache_gib: memory for keys and values; None: 1 GiB on CPU, and by `gpu_memory_fraction` on a GPU.
+        prefix_caching: share the keys and values of a group's prompt (whole blocks only).
+        seed: of the engine; responses have their requests'.
+        gpu_memory_fraction: of the GPU's memory for weights, activations and cache; GPU only.
+        tensor_parallel: GPUs that the model is spread over.
+        threads: CPU only: of the kernels; None leaves torch's number. One process can set it only once.
+        transport: how weights will come: `shared_memory`, `disk`, `nccl` or `cuda_ipc`.
+        transfer_rank_offset: see `WeightReceiver`.
+        version: of the policy in `model_path`.
     """
 
     def __init__(
@@ -80,21 +95,6 @@ class VllmEngine:
     ) -> None:
         """Load the model.
 
-        Args:
-            model_path: Hugging Face folder.
-            dtype: `float32`, `bfloat16` or `float16`.
-            max_concurrent: responses under way at once; more wait.
-            max_context_tokens: longest prompt and response together.
-            kv_cache_gib: memory for keys and values; None: 1 GiB on CPU, and by `gpu_memory_fraction` on a GPU.
-            prefix_caching: share the keys and values of a group's prompt (whole blocks only).
-            seed: of the engine; responses have their requests'.
-            gpu_memory_fraction: of the GPU's memory for weights, activations and cache; GPU only.
-            tensor_parallel: GPUs that the model is spread over.
-            threads: CPU only: of the kernels; None leaves torch's number. One process can set it only once.
-            transport: how weights will come: `shared_memory`, `disk`, `nccl` or `cuda_ipc`.
-            transfer_rank_offset: see `WeightReceiver`.
-            version: of the policy in `model_path`.
-
         Raises:
             RolloutError: an unknown transport.
         """
@@ -102,17 +102,6 @@ class VllmEngine:
             raise RolloutError(f"unknown weight transport {transport!r}; there are {', '.join(BACKENDS)}")
         on_cpu = current_platform.is_cpu()
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        arguments: dict[str, Any] = {}
-        if on_cpu:
-            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-            # Compiling takes 20 s and gains nothing that could be measured on small models.
-            arguments = {
-                "enforce_eager": True,
-                "max_num_batched_tokens": max(_CPU_BATCH_TOKENS, max_context_tokens),
-                "kv_cache_memory_bytes": int((1.0 if kv_cache_gib is None else kv_cache_gib) * 2**30),
-            }
-        elif kv_cache_gib is not None:
-            arguments = {"kv_cache_memory_bytes": int(kv_cache_gib * 2**30)}
         self._engine = _build(
             EngineArgs(
                 model=str(model_path),
@@ -129,7 +118,7 @@ class VllmEngine:
                 disable_log_stats=True,
                 weight_transfer_config=WeightTransferConfig(backend=BACKENDS[transport]),
                 worker_extension_cls=WORKER_EXTENSION,
-                **arguments,
+                **_by_platform(on_cpu, kv_cache_gib, max_context_tokens),
             ),
             threads=threads,
         )
@@ -284,6 +273,19 @@ class VllmEngine:
                 f"cannot {what}: {len(self._open)} responses of an earlier generate() are under way; exhaust or close "
                 "its iterator first"
             )
+
+
+def _by_platform(on_cpu: bool, kv_cache_gib: float | None, max_context_tokens: int) -> dict[str, Any]:
+    """Engine arguments that differ between CPU and GPU; on CPU the core is put into this process."""
+    if not on_cpu:
+        return {} if kv_cache_gib is None else {"kv_cache_memory_bytes": int(kv_cache_gib * 2**30)}
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    return {
+        # Compiling takes 20 s and gains nothing that could be measured on small models.
+        "enforce_eager": True,
+        "max_num_batched_tokens": max(_CPU_BATCH_TOKENS, max_context_tokens),
+        "kv_cache_memory_bytes": int((1.0 if kv_cache_gib is None else kv_cache_gib) * 2**30),
+    }
 
 
 def _build(arguments: EngineArgs, *, threads: int | None) -> LLMEngine:

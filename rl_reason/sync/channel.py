@@ -52,7 +52,7 @@ class CheckedChannel:
 
         Returns:
             `policy/logprob_gap_max` and `policy/logprob_gap_mean` in nats over all engines and canary tokens,
-            `sync/bytes` that each engine took, `sync/publish_s`, `sync/load_s`, `sync/canary_s`.
+            `sync/bytes` that each engine took, `time/sync_publish_s`, `time/sync_load_s`, `time/sync_canary_s`.
 
         Raises:
             SyncError: a gap is past the alarm, or not a number.
@@ -69,9 +69,9 @@ class CheckedChannel:
             "policy/logprob_gap_max": float(np.max(gaps)),
             "policy/logprob_gap_mean": float(np.mean(gaps)),
             "sync/bytes": float(weight_bytes(update.shapes, update.dtypes)),
-            "sync/publish_s": published - begun,
-            "sync/load_s": loaded - published,
-            "sync/canary_s": time.perf_counter() - loaded,
+            "time/sync_publish_s": published - begun,
+            "time/sync_load_s": loaded - published,
+            "time/sync_canary_s": time.perf_counter() - loaded,
         }
 
     def _gap(

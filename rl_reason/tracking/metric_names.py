@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_VERIFIER_NAME = re.compile(r"^(verifier/).+(/[a-z0-9_]+)$")
+_VERIFIER_NAME = re.compile(r"^((?:time/)?verifier/).+(/[a-z0-9_]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,21 @@ METRICS: dict[str, Metric] = {
     "learner/steps": Metric("steps", "gradient steps taken"),
     "learner/tokens": Metric("tokens", "tokens trained on, prompts included"),
     "learner/sequences": Metric("sequences", "sequences trained on"),
-    "learner/packing_efficiency": Metric("fraction", "tokens that are not padding"),
     "memory/peak_bytes": Metric("bytes", "peak memory of the learner's process (device memory on GPUs)"),
     "sync/bytes": Metric("bytes", "weights sent to each engine"),
-    "sync/seconds": Metric("s", "publishing, sending and loading, canary not included"),
     "reward/unjudged_count": Metric("responses", "could not be judged: time-out, crash, unusable reference"),
     "reward/unjudged_fraction": Metric("fraction", "could not be judged, of all responses"),
     "reward/worker_restarts": Metric("", "verifier processes that had to be started anew"),
     "policy/sequence_log_ratio": Metric("nats", "mean over sequences of log policy - log reference of all tokens"),
     "policy/sequence_log_ratio_square": Metric("nats^2", "mean square of policy/sequence_log_ratio over sequences"),
-    "verifier/<name>/p50_s": Metric("s", "median time that a verifier took for a response"),
-    "verifier/<name>/p99_s": Metric("s", "99th percentile of the time that a verifier took for a response"),
+    "time/verifier/<name>/p50_s": Metric("s", "median time that a verifier took for a response"),
+    "time/verifier/<name>/p99_s": Metric("s", "99th percentile of the time that a verifier took for a response"),
     "verifier/<name>/timeouts": Metric("responses", "not judged by a verifier: it ran past its deadline"),
     "verifier/<name>/crashes": Metric("responses", "not judged by a verifier: its process died"),
 }
 
 FAMILIES: dict[str, Metric] = {
+    "accuracy/eval_pass_at_": Metric("fraction", "pass@k on held-out problems"),
     "time/": Metric("s", "seconds spent in a phase of the iteration"),
     "throughput/": Metric("tokens/s", "tokens a second in a phase"),
     "memory/": Metric("bytes", "memory"),

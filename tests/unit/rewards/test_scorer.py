@@ -98,8 +98,8 @@ def test_collect_gives_every_response_its_own_score_and_metrics_count() -> None:
     metrics = scorer.metrics()
     assert metrics["reward/unjudged_count"] == 2 and metrics["reward/unjudged_fraction"] == 0.5
     assert metrics["verifier/format/timeouts"] == 1 and metrics["verifier/math/crashes"] == 1
-    assert metrics["verifier/math/p50_s"] == 0.5  # of 0.25, 0.5 and the crash's 1.0
-    assert metrics["verifier/format/p99_s"] == pytest.approx(2.0, rel=0.02)
+    assert metrics["time/verifier/math/p50_s"] == 0.5  # of 0.25, 0.5 and the crash's 1.0
+    assert metrics["time/verifier/format/p99_s"] == pytest.approx(2.0, rel=0.02)
     assert scorer.metrics()["reward/unjudged_count"] == 0
 
 

@@ -50,9 +50,9 @@ def test_metrics_are_over_all_engines_and_tokens():
         "policy/logprob_gap_max",
         "policy/logprob_gap_mean",
         "sync/bytes",
-        "sync/publish_s",
-        "sync/load_s",
-        "sync/canary_s",
+        "time/sync_publish_s",
+        "time/sync_load_s",
+        "time/sync_canary_s",
     }
 
 

@@ -61,12 +61,12 @@ def test_units_are_in_the_names():
 
 
 def test_a_verifiers_own_metrics_are_found_whatever_its_name():
-    assert describe("verifier/./my/check.py:Check/p99_s") is METRICS["verifier/<name>/p99_s"]
+    assert describe("time/verifier/./my/check.py:Check/p99_s") is METRICS["time/verifier/<name>/p99_s"]
     assert describe("unheard/of") is None
 
 
 def test_what_may_differ_between_two_runs():
-    differing = ["time/rollout_s", "time/anything_s", "throughput/x", "memory/peak_bytes", "verifier/exact/p50_s"]
+    differing = ["time/rollout_s", "time/anything_s", "throughput/x", "memory/peak_bytes", "time/verifier/exact/p50_s"]
     assert all(depends_on_clock(name) for name in differing)
     assert not any(
         depends_on_clock(name) for name in ["reward/mean", "policy/kl", "verifier/exact/timeouts", "made/up"]
