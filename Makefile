@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where the index's torch is a CUDA build, point this at PyTorch's index of CPU builds: TORCH_ARGS="--index-url …".
 TORCH_ARGS ?=
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --progress-bar off
 
 .PHONY: help quickstart test check bench bench-trl setup docs format lock clean
 help:  ## this list

@@ -68,7 +68,7 @@ def begin_rl_learner(starting: Starting, recipe: Recipe, stage: Rl, model: Path,
 
 
 def gpus_needed(recipe: Recipe) -> int:
-    """GPUs of all actors together; with `cuda_ipc` engines and learner share theirs."""
+    """GPUs of all actors together."""
     if not on_gpu(recipe):
         return 0
     engines = recipe.engine.count * recipe.engine.tensor_parallel
@@ -76,8 +76,8 @@ def gpus_needed(recipe: Recipe) -> int:
 
 
 def on_gpu(recipe: Recipe) -> bool:
-    """A recipe for GPUs says so by its transport: `nccl` or `cuda_ipc`."""
-    return recipe.sync.transport in ("nccl", "cuda_ipc")
+    """Whether engines and learner get GPUs."""
+    return recipe.cluster.device == "gpu"
 
 
 def cores_each(processes: int) -> int:

@@ -27,7 +27,8 @@ def ray_session(address: str | None = None, *, gpus_needed: int = 0) -> Iterator
         ConfigError: no cluster answers at the address, or it has too few GPUs: Ray would wait for them forever.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Actors that ask for no GPU see none.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     try:
         ray.init(
             address=address,

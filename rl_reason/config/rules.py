@@ -136,9 +136,9 @@ def _identity(source: Source) -> str:
     """Equal for sources that give the same problems (or the first ones of the same)."""
     match source:
         case FileSource():
-            return show([source.kind, str(Path(source.path).resolve())])
+            return json.dumps([source.kind, str(Path(source.path).resolve())])
         case DatasetsSource():
-            return show([source.kind, source.name, source.split, source.subset])
+            return json.dumps([source.kind, source.name, source.split, source.subset])
         case ReasoningGymSource():
             return json.dumps([source.kind, source.task, source.seed, source.options], sort_keys=True)
 

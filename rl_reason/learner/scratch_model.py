@@ -18,6 +18,7 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen2Tokenizer,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from rl_reason.errors import ConfigError
 
@@ -25,7 +26,6 @@ PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 THINK_TAGS = ("<think>", "</think>")
 """Ordinary tokens, not special ones: they must show in decoded text, where the format verifier looks for them."""
-from transformers.utils.logging import disable_progress_bar
 
 ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),

@@ -103,6 +103,7 @@ FROZEN = [
     "rewards.memory_mib",
     "rewards.length.weight",
     "rewards.length.start_iteration",
+    "cluster.device",
     "cluster.address",
     "cluster.actor_deadline_s",
     "cluster.call_deadline_s",

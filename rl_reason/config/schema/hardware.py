@@ -62,8 +62,8 @@ class Learner(Section):
 class Sync(Section):
     """How weights go from the learner to the engines."""
 
-    transport: Literal["shared_memory", "disk", "nccl", "cuda_ipc"] = "shared_memory"
-    """shared_memory within a machine, disk over a shared file system, nccl or cuda_ipc between GPUs. Default: CPU's."""
+    transport: Literal["shared_memory", "disk"] = "shared_memory"
+    """shared_memory within a machine, disk over a shared file system (others: docs/gpu.md). Default: the fastest."""
     gap_alarm_nats: float = Field(default=0.05, gt=0)
     """Largest difference of the canary's log-probs after a sync, in nats a token; past it the run stops. Default: above
     bfloat16's noise; in float32 1e-4 holds."""
@@ -74,6 +74,9 @@ class Sync(Section):
 class Cluster(Section):
     """Ray, and how long anything is waited for."""
 
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where engines and learner compute; with gpu each rank asks Ray for one and each engine for its tensor_parallel.
+    Default: what every machine has."""
     address: Text | None = None
     """Address of a running Ray cluster (`auto`, or `ray://host:port`). Null (the default): start a local Ray."""
     actor_deadline_s: float = Field(default=600.0, gt=0)
