@@ -21,6 +21,9 @@ ENGINES = {
     "vllm": "rl_reason.rollout.vllm_engine:VllmEngine",
     "transformers": "rl_reason.rollout.transformers_engine:TransformersEngine",
 }
+FEW_KERNELS = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+"""oneDNN keeps a kernel for every shape it ever saw, and each packed batch has a new one: 25 MB an iteration, unbounded
+for all that a run cares."""
 LEARNER = "rl_reason.learner.deepspeed_learner:DeepSpeedLearner"
 
 
@@ -120,7 +123,7 @@ def _begin_learner(
         ),
         "transport": recipe.sync.transport,
     }
-    placement = Placement(gpus=1 if on_gpu(recipe) else 0, environment=threads(learner.ranks))
+    placement = Placement(gpus=1 if on_gpu(recipe) else 0, environment=threads(learner.ranks) | FEW_KERNELS)
     return starting.begin_learner(LEARNER, arguments, placement, ranks=learner.ranks)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -200,7 +201,11 @@ def save_engine(engine: Engine, folder: Path) -> None:
             flush(path)
         flush(folder)
     except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"cannot write the learner's state to {folder}: {error}") from error
+        free = shutil.disk_usage(folder.parent).free
+        raise CheckpointError(
+            f"cannot write the learner's state to {folder} ({error}). {free / 2**20:,.0f} MiB are free there: if that is "
+            "too little, the disk is full; make room and run the same command again. The checkpoint before is whole"
+        ) from error
 
 
 def load_engine(engine: Engine, folder: Path) -> None:

@@ -99,7 +99,10 @@ def _charts(run: Run) -> tuple[str, dict[str, Any]]:
     """A section of charts for each stage that has curves, and the script's data by figure id."""
     sections: list[str] = []
     hover: dict[str, Any] = {}
+    evaluations = {stage.label for stage in run.stages if stage.kind == "eval"}
     for label, rows in run.rows.items():
+        if label in evaluations:  # sampled and greedy are two results, not a course
+            continue
         figures: list[str] = []
         for position, chart in enumerate(CHARTS):
             drawing = draw(chart, rows)
