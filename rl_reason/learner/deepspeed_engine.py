@@ -203,8 +203,8 @@ def save_engine(engine: Engine, folder: Path) -> None:
     except (OSError, RuntimeError) as error:
         free = shutil.disk_usage(folder.parent).free
         raise CheckpointError(
-            f"cannot write the learner's state to {folder} ({error}). {free / 2**20:,.0f} MiB are free there: if that is "
-            "too little, the disk is full; make room and run the same command again. The checkpoint before is whole"
+            f"cannot write the learner's state to {folder} ({error}). {free / 2**20:,.0f} MiB are free there; if that "
+            "is too little, make room and run the same command again. The checkpoint before is whole"
         ) from error
 
 
