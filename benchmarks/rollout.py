@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
 from vllm import LLM, SamplingParams
 
+from rl_reason.learner.scratch_model import build_scratch_model
 from rl_reason.rollout.vllm_engine import VllmEngine
 from rl_reason.types import Request, Sampling
 
@@ -28,6 +30,8 @@ CONTEXT_TOKENS = 1024
 def main() -> None:
     """Measure and print; exit code 1 below the floor."""
     arguments = parse()
+    if arguments.model is None:
+        arguments.model = random_model(Path(tempfile.mkdtemp(prefix="rollout-")))
     shown = random.Random(0)
     prompts = [
         [shown.randrange(2, 90) for _ in range(shown.randrange(12, 24))] for _ in range(arguments.responses // 8)
@@ -45,6 +49,23 @@ def main() -> None:
     figures = {name: {"tokens_per_s": rates[0], "tokens_per_cpu_s": rates[1]} for name, rates in best.items()}
     print(json.dumps(figures | {"ratio": ratios[0], "ratio_cpu": ratios[1]}, indent=2))
     raise SystemExit(int(max(ratios) < arguments.floor))
+
+
+def random_model(folder: Path) -> Path:
+    """A model of the quickstart's shape that reads `CONTEXT_TOKENS`."""
+    build_scratch_model(
+        folder,
+        architecture="qwen2",
+        hidden_size=128,
+        layers=4,
+        heads=4,
+        kv_heads=2,
+        intermediate_size=384,
+        max_position_embeddings=CONTEXT_TOKENS,
+        tied_embeddings=True,
+        seed=0,
+    )
+    return folder
 
 
 def our_side(arguments: argparse.Namespace, prompts: list[list[int]]) -> Callable[[], int]:
@@ -82,7 +103,7 @@ def vllm_side(arguments: argparse.Namespace, prompts: list[list[int]]) -> Callab
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, nargs="?", default=Path("runs/quickstart/model"))
+    parser.add_argument("model", type=Path, nargs="?", help="default: a random 0.8M-parameter Qwen2, made anew")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--responses", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=256)
