@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from random_model import random_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from rl_reason.learner.deepspeed_learner import DeepSpeedLearner
 from rl_reason.learner.objectives import MirrorDescentObjective
-from rl_reason.learner.scratch_model import build_scratch_model
 from rl_reason.learner.settings import Execution, Optimization, Ranks
 from rl_reason.types import TrainingSequence
 
@@ -40,19 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder, "model")
-        build_scratch_model(
-            model,
-            architecture="qwen2",
-            hidden_size=128,
-            layers=4,
-            heads=4,
-            kv_heads=2,
-            intermediate_size=384,
-            max_position_embeddings=1024,
-            tied_embeddings=True,
-            seed=0,
-        )
+        model = random_model(Path(folder, "model"), context_tokens=ROW_TOKENS, tied_embeddings=True)
         sequences = random_sequences(arguments.sequences)
         sides = {
             "learner": learner_side(model, sequences, Path(folder)),

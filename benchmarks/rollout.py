@@ -18,9 +18,9 @@ from pathlib import Path
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
+from random_model import random_model
 from vllm import LLM, SamplingParams
 
-from rl_reason.learner.scratch_model import build_scratch_model
 from rl_reason.rollout.vllm_engine import VllmEngine
 from rl_reason.types import Request, Sampling
 
@@ -31,7 +31,9 @@ def main() -> None:
     """Measure and print; exit code 1 below the floor."""
     arguments = parse()
     if arguments.model is None:
-        arguments.model = random_model(Path(tempfile.mkdtemp(prefix="rollout-")))
+        arguments.model = random_model(
+            Path(tempfile.mkdtemp(prefix="rollout-")), context_tokens=CONTEXT_TOKENS, tied_embeddings=True
+        )
     shown = random.Random(0)
     prompts = [
         [shown.randrange(2, 90) for _ in range(shown.randrange(12, 24))] for _ in range(arguments.responses // 8)
@@ -49,23 +51,6 @@ def main() -> None:
     figures = {name: {"tokens_per_s": rates[0], "tokens_per_cpu_s": rates[1]} for name, rates in best.items()}
     print(json.dumps(figures | {"ratio": ratios[0], "ratio_cpu": ratios[1]}, indent=2))
     raise SystemExit(int(max(ratios) < arguments.floor))
-
-
-def random_model(folder: Path) -> Path:
-    """A model of the quickstart's shape that reads `CONTEXT_TOKENS`."""
-    build_scratch_model(
-        folder,
-        architecture="qwen2",
-        hidden_size=128,
-        layers=4,
-        heads=4,
-        kv_heads=2,
-        intermediate_size=384,
-        max_position_embeddings=CONTEXT_TOKENS,
-        tied_embeddings=True,
-        seed=0,
-    )
-    return folder
 
 
 def our_side(arguments: argparse.Namespace, prompts: list[list[int]]) -> Callable[[], int]:

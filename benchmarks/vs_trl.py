@@ -91,7 +91,7 @@ def compare(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         NotComparable: a side failed, or the sides did different work.
     """
     settings = Settings(
-        model=str((args.model or make_model(folder / "model", args.model_seed)).resolve()),
+        model=str((args.model or default_model(folder / "model", args.model_seed)).resolve()),
         prompts=str((args.prompts or make_prompts(folder / "prompts.jsonl", args.seed)).resolve()),
         prompts_per_iteration=args.prompts_per_iteration,
         responses_per_prompt=args.responses_per_prompt,
@@ -128,23 +128,11 @@ def compare(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-def make_model(folder: Path, seed: int) -> Path:
-    """A random-weights Qwen2 of 0.8M parameters, the quickstart's shape, with a tokenizer of bytes."""
-    from rl_reason.learner.scratch_model import build_scratch_model
+def default_model(folder: Path, seed: int) -> Path:
+    """Random weights; imported here, because only our environment has rl_reason."""
+    from random_model import random_model
 
-    build_scratch_model(
-        folder,
-        architecture="qwen2",
-        hidden_size=128,
-        layers=4,
-        heads=4,
-        kv_heads=2,
-        intermediate_size=384,
-        max_position_embeddings=512,
-        tied_embeddings=False,
-        seed=seed,
-    )
-    return folder
+    return random_model(folder, context_tokens=512, tied_embeddings=False, seed=seed)
 
 
 def make_prompts(path: Path, seed: int, count: int = 64) -> Path:
