@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM
 from rl_reason.learner.deepspeed_learner import DeepSpeedLearner
 from rl_reason.learner.objectives import MirrorDescentObjective
 from rl_reason.learner.settings import Execution, Optimization, Ranks
+from rl_reason.policy.weight_file import FilePublisher
 from rl_reason.types import TrainingSequence
 
 PROMPT_TOKENS = 24
@@ -78,7 +79,7 @@ def learner_side(model: Path, sequences: list[TrainingSequence], folder: Path) -
     learner = DeepSpeedLearner(
         model_path=model,
         objective=MirrorDescentObjective(0.1),
-        weights_path=folder / "weights.safetensors",
+        publisher=FilePublisher(path=folder / "weights.safetensors", transport="shared_memory"),
         ranks=Ranks(f"file://{folder}/meeting"),
         optimization=Optimization(learning_rate=1e-5, total_steps=1000, gradient_steps=4),
         execution=Execution(micro_batch_tokens=4096),

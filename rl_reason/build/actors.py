@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rl_reason.cluster.actors import Placement
+from rl_reason.cluster.actors import Part, Placement
 from rl_reason.cluster.placement import Starting
 from rl_reason.cluster.remote_engine import RemoteEngine
 from rl_reason.cluster.remote_learner import RemoteLearner
@@ -24,6 +24,8 @@ ENGINES = {
 FEW_KERNELS = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 """oneDNN keeps a kernel for every shape it ever saw, and each packed batch has a new one: 25 MB an iteration, unbounded
 for all that a run cares."""
+BROADCASTS = ("nccl", "gloo")
+"""Transports by which the learner sends to all engines at once."""
 LEARNER = "rl_reason.learner.deepspeed_learner:DeepSpeedLearner"
 
 
@@ -45,9 +47,12 @@ def begin_engines(starting: Starting, recipe: Recipe, model: Path) -> list[Remot
             "transport": recipe.sync.transport,
             "threads": None if on_gpu(recipe) else cores_each(engine.count),
         }
-    gpus = engine.tensor_parallel if on_gpu(recipe) else 0
-    placement = Placement(gpus=gpus, environment=threads(engine.count))
-    return starting.begin_engines(ENGINES[engine.kind], [arguments] * engine.count, placement)
+    parts = [Part(ENGINES[engine.kind], arguments) for _ in range(engine.count)]
+    if recipe.sync.transport in BROADCASTS:
+        # Ranks of the broadcast: the learner's sender is 0, then the workers of engine after engine.
+        offsets = range(1, 1 + engine.count * engine.tensor_parallel, engine.tensor_parallel)
+        parts = [Part(ENGINES[engine.kind], {**arguments, "transfer_rank_offset": offset}) for offset in offsets]
+    return starting.begin_engines(parts, _placements(starting, recipe, engine.count, engine.tensor_parallel, {}))
 
 
 def begin_sft_learner(
@@ -74,8 +79,9 @@ def gpus_needed(recipe: Recipe) -> int:
     """GPUs of all actors together."""
     if not on_gpu(recipe):
         return 0
-    engines = recipe.engine.count * recipe.engine.tensor_parallel
-    return engines + recipe.learner.ranks
+    if recipe.sync.transport == "cuda_ipc":
+        return recipe.learner.ranks
+    return recipe.engine.count * recipe.engine.tensor_parallel + recipe.learner.ranks
 
 
 def on_gpu(recipe: Recipe) -> bool:
@@ -110,7 +116,6 @@ def _begin_learner(
     arguments = {
         "model_path": model,
         "objective": objective,
-        "weights_path": weights,
         "optimization": optimization,
         "execution": Execution(
             dtype=learner.dtype,
@@ -121,16 +126,40 @@ def _begin_learner(
             activation_checkpointing=learner.activation_checkpointing,
             deepspeed_overrides=learner.deepspeed,
         ),
-        "transport": recipe.sync.transport,
+        "publisher": publisher(recipe, weights),
     }
-    placement = Placement(gpus=1 if on_gpu(recipe) else 0, environment=threads(learner.ranks) | FEW_KERNELS)
-    return starting.begin_learner(LEARNER, arguments, placement, ranks=learner.ranks)
+    ranks = learner.ranks
+    return starting.begin_learner(Part(LEARNER, arguments), _placements(starting, recipe, ranks, 1, FEW_KERNELS))
+
+
+def publisher(recipe: Recipe, location: Path) -> Part:
+    """What carries the learner's weights away; `location` is its file, where it needs one (`weights_file`)."""
+    transport = recipe.sync.transport
+    if transport in BROADCASTS:
+        workers = recipe.engine.count * recipe.engine.tensor_parallel
+        told = {"transport": transport, "engine_workers": workers, "timeout_s": recipe.cluster.call_deadline_s}
+        return Part("rl_reason.rollout.vllm_sender:BroadcastSender", told)
+    if transport == "cuda_ipc":
+        return Part("rl_reason.rollout.vllm_sender:CudaIpcSender", {"handles_path": location})
+    return Part("rl_reason.policy.weight_file:FilePublisher", {"path": location, "transport": transport})
+
+
+def _placements(
+    starting: Starting, recipe: Recipe, count: int, gpus_each: int, environment: dict[str, str]
+) -> list[Placement]:
+    """Where `count` parts of a kind go. With CUDA IPC the n-th engine is on the n-th learner rank's GPU."""
+    environment = threads(count) | environment
+    if not on_gpu(recipe):
+        return [Placement(environment=environment)] * count
+    if recipe.sync.transport == "cuda_ipc":
+        return [Placement(0.5, environment, bundle) for bundle in starting.shared_gpus(count)]
+    return [Placement(gpus_each, environment)] * count
 
 
 def weights_file(recipe: Recipe, stage: Path) -> Path:
     """Where the learner puts its weights for engines to take: always the same for a stage, so that nothing piles up."""
     owner = hashlib.blake2b(str(stage.resolve()).encode(), digest_size=8).hexdigest()
-    return weight_path(stage if recipe.sync.transport == "disk" else None, owner)
+    return weight_path(None if recipe.sync.transport == "shared_memory" else stage, owner)
 
 
 def _adamw(recipe: Recipe, optimizer: SftOptimizer | RlOptimizer, updates: int) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from rl_reason.errors import DeadActorError
 
@@ -20,9 +22,28 @@ from rl_reason.errors import DeadActorError
 class Placement:
     """What a hosted part needs of its node."""
 
-    gpus: int = 0
+    gpus: float = 0
+    """GPUs to be given by Ray; half of one where two parts share it."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of the actor's process, set before anything is imported."""
+    bundle: tuple[PlacementGroup, int] | None = None
+    """A reserved place (`placement.shared_gpu`); None leaves it to Ray."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """How to build an object, as a reference: what travels to an actor in the object's place."""
+
+    factory: str
+    """`module:Object`, called with the arguments."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Those that are parts themselves are built first, in the same process."""
+
+    def build(self) -> Any:
+        """Import and call."""
+        module, _, name = self.factory.partition(":")
+        made = {key: value.build() if isinstance(value, Part) else value for key, value in self.arguments.items()}
+        return getattr(importlib.import_module(module), name)(**made)
 
 
 @ray.remote(num_cpus=0, max_restarts=0)
@@ -35,10 +56,9 @@ class Host:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
-    def build(self, factory: str, arguments: Mapping[str, Any]) -> int:
-        """Import `module:Object`, call it; returns the process id. Parts travel as references, never pickled."""
-        module, _, name = factory.partition(":")
-        self.part = getattr(importlib.import_module(module), name)(**arguments)
+    def build(self, part: Part) -> int:
+        """Build what this actor will host; returns the process id."""
+        self.part = part.build()
         return os.getpid()
 
     def call(self, method: str, *arguments: Any, **named: Any) -> Any:
@@ -120,13 +140,19 @@ class Handle:
 
 def host(name: str, placement: Placement, *, deadline_s: float, logs: str) -> Handle:
     """An empty actor; `begin_build` fills it."""
-    options = {"num_gpus": placement.gpus, "runtime_env": {"env_vars": dict(placement.environment)}}
+    options: dict[str, Any] = {
+        "num_gpus": placement.gpus,
+        "runtime_env": {"env_vars": dict(placement.environment)},
+    }
+    if placement.bundle is not None:
+        group, index = placement.bundle
+        options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, index)
     return Handle(name, Host.options(**options).remote(), deadline_s, logs)
 
 
-def begin_build(handle: Handle, factory: str, arguments: Mapping[str, Any]) -> Any:
+def begin_build(handle: Handle, part: Part) -> Any:
     """Start building the part; pass the result to `Handle.wait`."""
-    return handle.actor.build.remote(factory, dict(arguments))
+    return handle.actor.build.remote(part)
 
 
 def gather(begun: Sequence[tuple[Handle, Any]], call: str, *, deadline_s: float) -> list[Any]:

@@ -27,6 +27,9 @@ DEEPSPEED_OWNED = {
 DEEPSPEED_OWNED_ZERO = {"stage": "learner.zero_stage", "offload_optimizer": "learner.offload_optimizer"}
 """The same inside `zero_optimization`."""
 
+MOST_OF_A_SHARED_GPU = 0.7
+"""Share of a GPU that an engine may take where a learner rank must live beside it."""
+
 
 def broken_rules(recipe: Recipe) -> Iterator[Problem]:
     """Every contradiction in a recipe whose single values are all right."""
@@ -34,6 +37,7 @@ def broken_rules(recipe: Recipe) -> Iterator[Problem]:
     yield from _lengths(recipe)
     yield from _sources(recipe)
     yield from _learner(recipe)
+    yield from _sync(recipe)
     yield from _rewards(recipe)
     yield from _stage_list(recipe)
     for index, stage in enumerate(recipe.stages):
@@ -169,6 +173,35 @@ def _learner(recipe: Recipe) -> Iterator[Problem]:
     for where, value, ours in owned:
         if value not in (None, "auto"):
             yield Problem(where, show(value), f"the recipe owns this: remove it here and set {ours}.")
+
+
+def _sync(recipe: Recipe) -> Iterator[Problem]:
+    engine, transport = recipe.engine, recipe.sync.transport
+    at: Location = ("sync", "transport")
+
+    def refused(message: str, *involves: Location) -> Problem:
+        return Problem(at, transport, message, involves=involves)
+
+    if transport in ("nccl", "cuda_ipc") and recipe.cluster.device == "cpu":
+        yield refused(
+            "it goes between GPUs, and cluster.device is cpu: take shared_memory or gloo.", ("cluster", "device")
+        )
+    if transport == "gloo" and recipe.cluster.device == "gpu":
+        yield refused("it goes between CPUs, and cluster.device is gpu: take nccl or cuda_ipc.", ("cluster", "device"))
+    if transport not in ("shared_memory", "disk") and engine.kind == "transformers":
+        yield refused("engine.kind transformers reads files: take shared_memory or disk.", ("engine", "kind"))
+    if transport != "cuda_ipc":
+        return
+    if engine.tensor_parallel > 1:
+        message = "an engine shares one GPU with one learner rank: set engine.tensor_parallel to 1, or take nccl."
+        yield refused(message, ("engine", "tensor_parallel"))
+    if engine.count != recipe.learner.ranks:
+        message = f"each of the {engine.count} engines shares its GPU with a learner rank: set learner.ranks to that."
+        yield refused(message, ("engine", "count"), ("learner", "ranks"))
+    if engine.gpu_memory_fraction > MOST_OF_A_SHARED_GPU:
+        message = f"cuda_ipc puts a learner rank on the engine's GPU too: at most {MOST_OF_A_SHARED_GPU}, 0.4 say."
+        where: Location = ("engine", "gpu_memory_fraction")
+        yield Problem(where, str(engine.gpu_memory_fraction), message, involves=(at,))
 
 
 def _rewards(recipe: Recipe) -> Iterator[Problem]:

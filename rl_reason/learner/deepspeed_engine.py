@@ -23,6 +23,7 @@ from rl_reason.errors import CheckpointError, LearnerError
 from rl_reason.learner.deepspeed_config import deepspeed_config
 from rl_reason.learner.policy_model import PackedPolicy, load_policy
 from rl_reason.learner.settings import Execution, Optimization, Ranks
+from rl_reason.policy.learner_weights import Described
 
 Engine = Any
 """A `deepspeed.DeepSpeedEngine`, whose annotations are too incomplete to check against."""
@@ -159,33 +160,48 @@ def _refuse_non_finite(norm: float, step: int) -> None:
         )
 
 
-def full_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def described_parameters(model: nn.Module) -> list[Described]:
+    """What `full_parameters` will give, without putting anything together."""
+    return [
+        Described(name, tuple(parameter.ds_shape if _is_partitioned(parameter) else parameter.shape), parameter.dtype)
+        for name, parameter in _parameters(model)
+    ]
+
+
+def full_parameters(model: nn.Module, device: torch.device) -> Iterator[tuple[str, Tensor]]:
     """(name, whole tensor) of every parameter, tied ones once. All ranks must run it to its end.
 
-    ZeRO-3 parameters are gathered in buckets of bounded size and copied to the host before the gather ends.
+    ZeRO-3 parameters are gathered in buckets of bounded size and copied to `device` before the gather ends; others
+    stay where they are.
     """
-    bucket: list[tuple[str, nn.Parameter]] = []
+    bucket: list[tuple[str, Any]] = []
     elements = 0
-    parameter: Any
-    for name, parameter in model.named_parameters():
-        sharded = deepspeed.runtime.zero.partition_parameters.is_zero_param(parameter)
-        size = parameter.ds_numel if sharded else parameter.numel()
+    for name, parameter in _parameters(model):
+        size = parameter.ds_numel if _is_partitioned(parameter) else parameter.numel()
         if bucket and elements + size > _GATHER_ELEMENTS:
-            yield from _gathered(bucket)
+            yield from _gathered(bucket, device)
             bucket, elements = [], 0
         bucket.append((name, parameter))
         elements += size
-    yield from _gathered(bucket)
+    yield from _gathered(bucket, device)
 
 
-def _gathered(bucket: list[tuple[str, nn.Parameter]]) -> Iterator[tuple[str, Tensor]]:
-    parameters = [parameter for _, parameter in bucket]
-    if not any(deepspeed.runtime.zero.partition_parameters.is_zero_param(p) for p in parameters):
+def _gathered(bucket: list[tuple[str, Any]], device: torch.device) -> Iterator[tuple[str, Tensor]]:
+    if not any(_is_partitioned(parameter) for _, parameter in bucket):
         yield from ((name, parameter.detach()) for name, parameter in bucket)
         return
-    with deepspeed.zero.GatheredParameters(parameters):
-        copies = [(name, parameter.detach().to("cpu", copy=True)) for name, parameter in bucket]
+    with deepspeed.zero.GatheredParameters([parameter for _, parameter in bucket]):
+        copies = [(name, parameter.detach().to(device, copy=True)) for name, parameter in bucket]
     yield from copies
+
+
+def _parameters(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Named parameters, which at ZeRO-3 have attributes that `nn.Parameter` does not declare."""
+    return model.named_parameters()
+
+
+def _is_partitioned(parameter: Any) -> bool:
+    return deepspeed.runtime.zero.partition_parameters.is_zero_param(parameter)
 
 
 def save_engine(engine: Engine, folder: Path) -> None:

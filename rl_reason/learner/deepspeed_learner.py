@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from rl_reason.errors import LearnerError
 from rl_reason.learner.deepspeed_engine import (
     build_engine,
     clipped_step,
+    described_parameters,
     flush,
     full_parameters,
     join_process_group,
@@ -42,7 +44,7 @@ from rl_reason.learner.policy_model import PackedPolicy, bare_sequence
 from rl_reason.learner.schedule import learning_rate_at
 from rl_reason.learner.settings import Execution, Optimization, Ranks
 from rl_reason.policy.kl import k3
-from rl_reason.policy.weight_file import write_weights
+from rl_reason.policy.learner_weights import LearnerWeights, WeightPublisher
 from rl_reason.types import PolicyVersion, TrainingSequence, WeightUpdate
 
 _PROBE_SHARE = 16
@@ -69,20 +71,18 @@ class DeepSpeedLearner:
         *,
         model_path: Path,
         objective: Objective,
-        weights_path: Path,
+        publisher: WeightPublisher,
         ranks: Ranks,
         optimization: Optimization,
         execution: Execution = Execution(),  # noqa: B008 (frozen)
-        transport: str = "shared_memory",
     ) -> None:
         """Join the process group, load the model, build the optimizer.
 
         Args:
             model_path: Hugging Face folder to start from; also where `export` takes the tokenizer from.
             objective: what is minimised.
-            weights_path: file that `publish` writes.
+            publisher: how weights leave for the engines.
             ranks, optimization, execution: see `settings`.
-            transport: what `publish` writes into its `WeightUpdate`.
 
         Raises:
             ConfigError: settings that contradict each other or a DeepSpeed block that sets what the learner decides.
@@ -92,7 +92,7 @@ class DeepSpeedLearner:
         torch.manual_seed(optimization.seed)
         self._engine = build_engine(model_path, optimization, execution)
         self._device: torch.device = self._engine.device
-        self._model_path, self._weights_path, self._transport = model_path, weights_path, transport
+        self._model_path, self._publisher = model_path, publisher
         self._objective, self._how, self._ranks = objective, optimization, ranks
         self._micro_batch_tokens = execution.micro_batch_tokens
         # The variable-length kernel of GPUs takes plain sequences only.
@@ -108,6 +108,7 @@ class DeepSpeedLearner:
             LearnerError: an empty batch, a sequence of one token, or a loss or gradient norm that is not finite.
         """
         self._check(batch, step)
+        self._publisher.settle()
         began = time.perf_counter()
         how = self._how
         rate = learning_rate_at(
@@ -148,6 +149,7 @@ class DeepSpeedLearner:
     def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Log-prob of every token but the first at temperature 1: one [T - 1] a sequence. For a few sequences: every
         rank computes all of them."""
+        self._publisher.settle()
         bare = [bare_sequence(tokens) for tokens in sequences]
         lengths = [positions_of(sequence) for sequence in bare]
         if min(lengths, default=1) < 1:
@@ -161,14 +163,15 @@ class DeepSpeedLearner:
         return [scored[i] for i in range(len(bare))]
 
     def publish(self, version: PolicyVersion) -> WeightUpdate:
-        """Write the weights under their Hugging Face names; rank 0 writes, ZeRO-3 ranks help to gather."""
-        weights = full_parameters(self._policy.model)
-        if self._ranks.rank == 0:
-            names, shapes, dtypes = write_weights(self._weights_path, weights)
-        else:
-            described = [(name, tuple(tensor.shape)) for name, tensor in weights]
-            names, shapes, dtypes = tuple(n for n, _ in described), tuple(s for _, s in described), ()
-        return WeightUpdate(version, self._transport, str(self._weights_path), names, shapes, dtypes)
+        """Hand the weights to the publisher, under their Hugging Face names."""
+        model = self._policy.model
+        weights = LearnerWeights(
+            described=lambda: described_parameters(model),
+            gathered=lambda device: full_parameters(model, device),
+            rank=self._ranks.rank,
+            host=urlsplit(self._ranks.init_method).hostname or "127.0.0.1",
+        )
+        return self._publisher.publish(weights, version)
 
     def save(self, folder: Path) -> None:
         """Write master weights, optimizer state and random generators of every rank, flushed to the disk."""
@@ -180,7 +183,8 @@ class DeepSpeedLearner:
 
     def export(self, folder: Path) -> None:
         """Write safetensors, config and tokenizer, as `AutoModelForCausalLM` and vLLM load them."""
-        weights = full_parameters(self._policy.model)
+        self._publisher.settle()
+        weights = full_parameters(self._policy.model, torch.device("cpu"))
         if self._ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
             state = {name: tensor.cpu() for name, tensor in weights}

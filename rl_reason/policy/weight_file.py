@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 
 from rl_reason.errors import SyncError
+from rl_reason.policy.learner_weights import LearnerWeights
+from rl_reason.types import PolicyVersion, WeightUpdate
 
 SHARED_MEMORY = Path("/dev/shm")
 _GAP_BYTES = 1 << 20
@@ -43,6 +45,35 @@ _ITEM_BYTES = {
     name: dtype.itemsize for code, dtype in _DTYPES.items() for name in (code, str(dtype).removeprefix("torch."))
 }
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
+
+
+class FilePublisher:
+    """Implements `learner_weights.WeightPublisher`: rank 0 writes a file, the others help to put the tensors together.
+
+    Args:
+        path: the file; always the same one, so that nothing piles up.
+        transport: `shared_memory` or `disk`, for the engines to check.
+    """
+
+    def __init__(self, *, path: Path, transport: str) -> None:
+        self._path, self._transport = path, transport
+
+    def publish(self, weights: LearnerWeights, version: PolicyVersion) -> WeightUpdate:
+        """The file is whole when rank 0 returns.
+
+        Raises:
+            SyncError: see `write_weights`.
+        """
+        gathered = weights.gathered(torch.device("cpu"))
+        if weights.rank == 0:
+            written = write_weights(self._path, gathered)
+        else:
+            shapes = {name: tuple(tensor.shape) for name, tensor in gathered}
+            written = Written(tuple(shapes), tuple(shapes.values()), ())
+        return WeightUpdate(version, self._transport, str(self._path), *written)
+
+    def settle(self) -> None:
+        """Nothing is ever under way."""
 
 
 class Written(NamedTuple):

@@ -1,6 +1,7 @@
-"""The only adapter to vLLM's weight-transfer API (0.32): files on any machine, NCCL and CUDA IPC on GPUs.
+"""The engine's side of vLLM's weight-transfer API (0.32): files and gloo on any machine, NCCL and CUDA IPC on GPUs.
 
-The API changed shape three times in 2026; what is used of it is here and, for the learner's side, in `vllm_sender.py`.
+The API changed shape three times in 2026; what is used of it is here, in `vllm_gloo.py`, and for the learner's side in
+`vllm_sender.py`.
 An update is three calls to every worker: start, update, finish. Weights that vLLM packed after loading (all of them
 on CPU) are reloaded layer by layer into the storage that the kernels read.
 """
@@ -11,27 +12,32 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import torch
-from torch import nn
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
-from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, UnquantizedEmbeddingMethod
-from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
 from rl_reason.errors import RolloutError
 from rl_reason.policy.weight_file import read_weights
 from rl_reason.rollout import vllm_sampler
+from rl_reason.rollout.vllm_reload import begin_reload, end_reload
 from rl_reason.types import WeightUpdate
 
 FILE_BACKEND = "rl_reason_file"
-BACKENDS = {"shared_memory": FILE_BACKEND, "disk": FILE_BACKEND, "nccl": "nccl", "cuda_ipc": "ipc"}
+GLOO_BACKEND = "rl_reason_gloo"
+BACKENDS = {
+    "shared_memory": FILE_BACKEND,
+    "disk": FILE_BACKEND,
+    "gloo": GLOO_BACKEND,
+    "nccl": "nccl",
+    "cuda_ipc": "ipc",
+}
 """Our transports -> vLLM's weight-transfer backends."""
 WORKER_EXTENSION = "rl_reason.rollout.vllm_weights.WorkerExtension"
 
@@ -59,7 +65,7 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
 
     def start_weight_update(self) -> None:
         """Let the model take weights in the checkpoint's layout again."""
-        initialize_layerwise_reload(self.model)
+        begin_reload(self.model)
 
     def receive_weights(self, update_info: FileUpdate) -> None:
         """Load every tensor of the file."""
@@ -67,22 +73,10 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
 
     def finish_weight_update(self) -> None:
         """Pack what was loaded, then the heads that share their weight with the embedding."""
-        finalize_layerwise_reload(self.model, self.model_config)
-        repack_heads(self.model)
+        end_reload(self.model, self.model_config)
 
     def shutdown(self) -> None:
         """Nothing is held."""
-
-
-def repack_heads(model: nn.Module) -> None:
-    """Make the packed copy of every output head again.
-
-    With tied embeddings the reload updates the weight that head and embedding share, but not the copy that vLLM's
-    CPU kernels packed for the head: it would go on using the old weights (log-probs off by 0.09, seen).
-    """
-    for module in model.modules():
-        if isinstance(module, ParallelLMHead) and isinstance(module.quant_method, UnquantizedEmbeddingMethod):
-            module.quant_method.process_weights_after_loading(module)
 
 
 class WorkerExtension:
@@ -106,16 +100,18 @@ class WeightReceiver:
         Args:
             call_workers: runs a method on all of the engine's workers, with keyword arguments.
             transport: the one that the engine was configured for.
-            rank_offset: NCCL only: rank of the engine's first worker in the group; the learner is 0, engines follow.
+            rank_offset: NCCL and gloo only: rank of the engine's first worker in the group; the learner is 0, engines
+                follow.
         """
         self._call = call_workers
         self._backend = BACKENDS[transport]
         self._transport = transport
         self._rank_offset = rank_offset
-        self._joined = ""
+        self._ready = False
+        self._meeting: Rendezvous | None = None
 
     def load(self, update: WeightUpdate) -> None:
-        """Take the update's weights. With NCCL all engines of the group must be in this call at the same time.
+        """Take the update's weights. With NCCL and gloo all engines of the group must be in this call together.
 
         Raises:
             RolloutError: the update comes by another transport than the engine was configured for.
@@ -137,31 +133,32 @@ class WeightReceiver:
             # A file that cannot be read must be found out before the model is taken apart.
             next(read_weights(Path(update.location)))
             return {"path": update.location}
-        if self._backend == "nccl":
-            self._join(update.location)
+        if self._backend != "ipc":
+            self._join(parse_rendezvous(update.location))
             return describe(update)
-        if not self._joined:
+        if not self._ready:
             self._call("init_weight_transfer_engine", {"init_info": {"packed": False}})
-            self._joined = update.location
+            self._ready = True
         # Handles of the learner's GPU memory, written by `vllm_sender` on this machine, in this run's own folder.
         return pickle.loads(Path(update.location).read_bytes())
 
-    def _join(self, location: str) -> None:
-        if location != self._joined:
-            host, port, world_size = parse_rendezvous(location)
-            init_info = {
-                "master_address": host,
-                "master_port": port,
-                "rank_offset": self._rank_offset,
-                "world_size": world_size,
-                "packed": True,
-            }
-            self._call("init_weight_transfer_engine", {"init_info": init_info})
-            self._joined = location
+    def _join(self, meeting: Rendezvous) -> None:
+        """Enter the learner's group, once."""
+        if meeting == self._meeting:
+            return
+        own = {"packed": True} if self._backend == "nccl" else {"timeout_s": meeting.timeout_s}
+        init_info = {
+            "master_address": meeting.host,
+            "master_port": meeting.port,
+            "rank_offset": self._rank_offset,
+            "world_size": meeting.world_size,
+        }
+        self._call("init_weight_transfer_engine", {"init_info": init_info | own})
+        self._meeting = meeting
 
 
 def describe(update: WeightUpdate) -> dict[str, Any]:
-    """What will come over NCCL, as vLLM's update info wants it (torch's dtype names)."""
+    """What will come, as vLLM's update info wants it (torch's dtype names)."""
     return {
         "names": list(update.names),
         "dtype_names": list(update.dtypes),
@@ -169,18 +166,36 @@ def describe(update: WeightUpdate) -> dict[str, Any]:
     }
 
 
-def rendezvous(host: str, port: int, world_size: int) -> str:
-    """A NCCL group's address as `WeightUpdate.location` carries it."""
-    return f"tcp://{host}:{port}?world_size={world_size}"
+class Rendezvous(NamedTuple):
+    """Where learner and engines meet for broadcasts; `WeightUpdate.location` carries it as a URL."""
+
+    host: str
+    port: int
+    world_size: int
+    """The learner's one sender and all engine workers."""
+    timeout_s: float
+    """Longest wait for one another."""
+
+    @property
+    def location(self) -> str:
+        """The URL."""
+        return f"tcp://{self.host}:{self.port}?world_size={self.world_size}&timeout_s={self.timeout_s:g}"
 
 
-def parse_rendezvous(location: str) -> tuple[str, int, int]:
-    """Host, port and number of ranks (the learner's one and all engine workers) of a NCCL group."""
+def parse_rendezvous(location: str) -> Rendezvous:
+    """What `Rendezvous.location` wrote.
+
+    Raises:
+        RolloutError: it is something else.
+    """
     parts = urlsplit(location)
-    world_size = parse_qs(parts.query).get("world_size", [])
-    if parts.scheme != "tcp" or parts.hostname is None or parts.port is None or len(world_size) != 1:
-        raise RolloutError(f"{location!r} is no NCCL address; expected tcp://host:port?world_size=N")
-    return parts.hostname, parts.port, int(world_size[0])
+    told = dict(parse_qsl(parts.query))
+    try:
+        if parts.scheme == "tcp" and parts.hostname is not None and parts.port is not None:
+            return Rendezvous(parts.hostname, parts.port, int(told["world_size"]), float(told["timeout_s"]))
+    except (KeyError, ValueError) as error:
+        raise RolloutError(f"{location!r} is no meeting place for weights: {error!r} is wrong in it") from error
+    raise RolloutError(f"{location!r} is no meeting place for weights; one is tcp://host:port?world_size=N&timeout_s=S")
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -189,3 +204,4 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 WeightTransferEngineFactory.register_engine(FILE_BACKEND, FileWeightTransferEngine)
+WeightTransferEngineFactory.register_engine(GLOO_BACKEND, "rl_reason.rollout.vllm_gloo", "GlooWeightTransferEngine")

@@ -20,7 +20,7 @@ from rl_reason.learner.deepspeed_learner import DeepSpeedLearner
 from rl_reason.learner.objectives import LikelihoodObjective, MirrorDescentObjective
 from rl_reason.learner.packing import minibatches
 from rl_reason.learner.settings import Execution, Optimization, Ranks
-from rl_reason.policy.weight_file import read_weights
+from rl_reason.policy.weight_file import FilePublisher, read_weights
 from rl_reason.types import TrainingSequence
 
 VOCABULARY, TAU, RATE, CLIP, DECAY = 23, 0.3, 1e-3, 0.5, 0.1
@@ -74,7 +74,7 @@ def make(folder: Path, model: Path, rank: int, world_size: int, **settings: Any)
     return DeepSpeedLearner(
         model_path=model,
         objective=settings.pop("objective", MirrorDescentObjective(TAU)),
-        weights_path=folder / "weights.safetensors",
+        publisher=FilePublisher(path=folder / "weights.safetensors", transport="shared_memory"),
         ranks=Ranks(init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world_size),
         optimization=replace(HOW, **settings),
         execution=execution,

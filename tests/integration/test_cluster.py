@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rl_reason.cluster.actors import Placement
+from rl_reason.cluster.actors import Part, Placement
 from rl_reason.cluster.placement import Starting
 from rl_reason.cluster.session import ray_session, require_gpus
 from rl_reason.errors import ConfigError, DeadActorError, RolloutError
 
 
-class Part:
+class Hosted:
     """Stands in for an engine or a rank."""
 
     def __init__(self, **arguments):
@@ -38,7 +38,7 @@ class Part:
         time.sleep(60)
 
 
-FACTORY = "test_cluster_part:Part"
+FACTORY = "test_cluster_part:Hosted"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ PLACEMENT = Placement(environment={"OMP_NUM_THREADS": "2"})
 
 
 def engine(starting):
-    (engine,) = starting.begin_engines(FACTORY, [{"seed": 5}], PLACEMENT)
+    (engine,) = starting.begin_engines([Part(FACTORY, {"seed": 5})], [PLACEMENT])
     starting.wait()
     return engine
 
@@ -96,7 +96,7 @@ def test_a_hanging_engine_is_named_at_its_deadline(starting):
 
 
 def test_a_dead_rank_is_named_while_the_others_wait_for_it(starting):
-    learner = starting.begin_learner(FACTORY, {}, PLACEMENT, ranks=2)
+    learner = starting.begin_learner(Part(FACTORY), [PLACEMENT] * 2)
     starting.wait()
     with pytest.raises(DeadActorError, match="learner rank 1 died during `publish`"):
         learner.publish(1)
@@ -104,7 +104,7 @@ def test_a_dead_rank_is_named_while_the_others_wait_for_it(starting):
 
 
 def test_a_part_that_cannot_be_built_says_why(starting):
-    starting.begin_engines("rl_reason.nowhere:Part", [{}], PLACEMENT)
+    starting.begin_engines([Part("rl_reason.nowhere:Part")], [PLACEMENT])
     with pytest.raises(ModuleNotFoundError, match=r"rl_reason\.nowhere"):
         starting.wait()
 

@@ -29,7 +29,8 @@ class Engine(Section):
     prefix_caching: bool = True
     """Whether the k responses of a prompt share its keys and values. Default: vLLM's."""
     gpu_memory_fraction: float = Field(default=0.9, gt=0, le=1)
-    """Share of each GPU's memory the engine takes; lower it where the learner shares the GPU. Default: vLLM's."""
+    """Share of each GPU's memory the engine takes; with sync.transport cuda_ipc the learner needs the rest. Default:
+    vLLM's."""
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs that one engine is split over. Default: 1, not split."""
 
@@ -62,8 +63,9 @@ class Learner(Section):
 class Sync(Section):
     """How weights go from the learner to the engines."""
 
-    transport: Literal["shared_memory", "disk"] = "shared_memory"
-    """shared_memory within a machine, disk over a shared file system (others: docs/gpu.md). Default: the fastest."""
+    transport: Literal["shared_memory", "disk", "gloo", "nccl", "cuda_ipc"] = "shared_memory"
+    """shared_memory within a machine; disk over a shared file system; gloo over TCP between CPU nodes; nccl between
+    GPUs; cuda_ipc where each engine shares its GPU with a learner rank. Default: what every machine has."""
     gap_alarm_nats: float = Field(default=0.05, gt=0)
     """Largest difference of the canary's log-probs after a sync, in nats a token; past it the run stops. Default: above
     bfloat16's noise; in float32 1e-4 holds."""

@@ -49,6 +49,7 @@ def problems_of(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 def test_a_good_recipe_has_no_problems() -> None:
     assert problems_of(GOOD) == []
+    assert problems_of(changed(*SHARED)) == []
 
 
 SCHEMA_ERRORS: list[tuple[Location, Any, str, str]] = [
@@ -106,12 +107,28 @@ def test_wrong_values_are_named(location: Location, value: Any, path: str, says:
 
 
 SAMPLING = ("stages", 1, "sampling")
+SHARED: list[tuple[Location, Any]] = [
+    (("sync", "transport"), "cuda_ipc"),
+    (("cluster", "device"), "gpu"),
+    (("engine", "gpu_memory_fraction"), 0.4),
+]
+"""A recipe in which engine and learner share a GPU."""
 CONTRADICTIONS: list[tuple[list[tuple[Location, Any]], str, str]] = [
     ([((*SAMPLING, "top_p"), 0.9)], "stages.1.sampling.top_p", "log-probs of the whole distribution"),
     ([((*SAMPLING, "top_k"), 5)], "stages.1.sampling.top_k", "leave it at 0"),
     ([(("stages", 2, "sampling", "top_p"), 0.9)], "stages.2.sampling.top_p", "leave it at 1"),
     ([(("engine", "max_context_tokens"), 5000)], "engine.max_context_tokens", "max_position_embeddings = 4096"),
     ([((*SAMPLING, "max_new_tokens"), 3500)], "stages.1.sampling.max_new_tokens", "lower it to 3072"),
+    ([(("sync", "transport"), "nccl")], "sync.transport", "cluster.device is cpu: take shared_memory or gloo"),
+    (
+        [(("sync", "transport"), "gloo"), (("cluster", "device"), "gpu")],
+        "sync.transport",
+        "cluster.device is gpu: take nccl or cuda_ipc",
+    ),
+    ([(("sync", "transport"), "gloo"), (("engine", "kind"), "transformers")], "sync.transport", "reads files"),
+    ([*SHARED, (("engine", "tensor_parallel"), 2)], "sync.transport", "set engine.tensor_parallel to 1"),
+    ([*SHARED, (("learner", "ranks"), 2)], "sync.transport", "set learner.ranks to that"),
+    ([*SHARED, (("engine", "gpu_memory_fraction"), 0.9)], "engine.gpu_memory_fraction", "at most 0.7"),
     ([(("stages", 2, "pass_at"), [1, 8])], "stages.2.pass_at.1", "pass@8 needs 8 responses"),
     (
         [(("stages", 1, "prompts_per_iteration"), 2), (("stages", 1, "gradient_steps_per_iteration"), 3)],

@@ -48,7 +48,7 @@ def test_a_miss_names_what_is_near(key: str, says: str) -> None:
         ("name", "text", "letters, digits, dot, dash, underscore", "(none: must be given)"),
         ("out", "text or null", "not empty", "null"),
         ("learner.zero_stage", "whole number", ">= 0 and <= 3", "1"),
-        ("sync.transport", "one of shared_memory, disk", "", "shared_memory"),
+        ("sync.transport", "one of shared_memory, disk, gloo, nccl, cuda_ipc", "", "shared_memory"),
         ("engine.gpu_memory_fraction", "number", "> 0 and <= 1", "0.9"),
         ("stages.rl.optimizer.betas", "list of 2: number", "each >= 0 and each < 1", "[0.9, 0.99]"),
         ("stages.eval.pass_at", "list of: whole number", "each >= 1", "[]"),
