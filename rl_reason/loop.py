@@ -15,7 +15,7 @@ from typing import Any
 
 from rl_reason.protocols import Learner, Sampler, Tracker, WeightChannel
 from rl_reason.rollout.assemble import Assembled
-from rl_reason.rollout.phase import Rollout, RolloutPhase
+from rl_reason.rollout.phase import Finished, RolledOut, Rollout, RolloutPhase
 from rl_reason.types import Group
 
 
@@ -32,21 +32,29 @@ class Parts:
     tracker: Tracker
     evaluate: Callable[[int], Mapping[str, float]]
     """Held-out metrics when they are due at this iteration, else an empty mapping."""
-    checkpoint: Callable[[int, bool], None]
-    """Save when due after this many finished iterations; the flag says that the loop is about to stop."""
+    checkpoint: Callable[[int, bool, Sequence[Rollout | Finished]], None]
+    """Save when due after this many finished iterations, the roll-outs under way with the rest; the flag says that the
+    loop is about to stop."""
     stop_requested: Callable[[], bool]
     """True once someone asked the run to end (SIGTERM)."""
 
 
 def train(
-    parts: Parts, *, iterations: int, prompts_per_iteration: int, max_lag_versions: int = 0, start: int = 0
+    parts: Parts,
+    *,
+    iterations: int,
+    prompts_per_iteration: int,
+    max_lag_versions: int = 0,
+    start: int = 0,
+    under_way: Sequence[RolledOut] = (),
 ) -> int:
     """Run iterations `start` … `iterations - 1`; returns how many are finished.
 
-    Policy version v is the model after v updates, so iteration i trains version i into i + 1.
+    Policy version v is the model after v updates, so iteration i trains version i into i + 1. `under_way` are the
+    roll-outs of the iterations from `start` on that the checkpoint kept.
     """
-    in_flight: deque[Rollout] = deque()
-    drawn = start
+    in_flight: deque[Rollout | Finished] = deque(Finished(rolled_out) for rolled_out in under_way)
+    drawn = start + len(in_flight)
     parts.channel.sync(start)
     for iteration in range(start, iterations):
         clock = Clock()
@@ -68,7 +76,7 @@ def train(
             metrics | rolled_out.metrics | batch.metrics | learned | synced | dict(evaluated) | clock.times
         )
         stopping = parts.stop_requested()
-        parts.checkpoint(iteration + 1, stopping)
+        parts.checkpoint(iteration + 1, stopping, in_flight)
         if stopping:
             return iteration + 1
     return iterations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,6 +51,17 @@ class RolloutPhase:
         return Rollout(self, list(prompts), requests, stream, begun=time.perf_counter())
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A roll-out that a checkpoint kept."""
+
+    result: RolledOut
+
+    def finish(self) -> RolledOut:
+        """What was kept."""
+        return self.result
+
+
 @dataclass
 class Rollout:
     """Responses under way."""
@@ -60,13 +71,19 @@ class Rollout:
     requests: dict[str, tuple[Prompt, int]]
     stream: Iterator[list[Completion]]
     begun: float
+    _result: RolledOut | None = field(default=None, init=False)
 
     def finish(self) -> RolledOut:
-        """Wait for all responses and their scores.
+        """Wait for all responses and their scores; a second call returns the same at once.
 
         Raises:
             RolloutError: the engine did not answer every request exactly once.
         """
+        if self._result is None:
+            self._result = self._finish()
+        return self._result
+
+    def _finish(self) -> RolledOut:
         trajectories: dict[tuple[str, int], Trajectory] = {}
         for completions in self.stream:
             texts = self.phase.decode([completion.segment.tokens.tolist() for completion in completions])

@@ -43,7 +43,8 @@ def run(session: Session, stage: Rl, model: Path, folder: StageFolder) -> Mappin
         store = CheckpointStore(folder.checkpoints, recipe.checkpoints.keep)
         every = recipe.checkpoints.every_iterations
         checkpoint = Checkpointing(store, learner, sampler, every=every, total=stage.iterations)
-        start = checkpoint.restore()
+        restored = checkpoint.restore()
+        start = restored.finished
         tracker = resources.enter_context(closed(session.tracker(folder, finished=start, total=stage.iterations)))
 
         def phase(responses: int, seed: int) -> RolloutPhase:
@@ -72,6 +73,7 @@ def run(session: Session, stage: Rl, model: Path, folder: StageFolder) -> Mappin
             prompts_per_iteration=stage.prompts_per_iteration,
             max_lag_versions=stage.max_lag_versions,
             start=start,
+            under_way=restored.under_way,
         )
         if finished < stage.iterations:
             return None

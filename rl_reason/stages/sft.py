@@ -41,7 +41,7 @@ def run(session: Session, stage: Sft, model: Path, folder: StageFolder) -> Mappi
         store = CheckpointStore(folder.checkpoints, recipe.checkpoints.keep)
         every = recipe.checkpoints.every_iterations * STEPS_PER_ITERATION
         checkpoint = Checkpointing(store, learner, sampler=None, every=every, total=steps)
-        start = checkpoint.restore()
+        start = checkpoint.restore().finished
         tracker = resources.enter_context(closed(session.tracker(folder, finished=start, total=steps)))
         for step in range(start, steps):
             begun = time.perf_counter()

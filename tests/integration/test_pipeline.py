@@ -195,3 +195,20 @@ def test_asked_to_stop_it_saves_and_a_damaged_checkpoint_is_passed_over(whole, r
     output = finish(start(recipe, out))
     assert newest.name in output and f"continuing after {int(before.name.removeprefix('step-'))} of 7" in output
     assert without_times(out) == without_times(whole[0])
+
+
+def test_with_roll_outs_under_way_a_killed_run_continues_bit_for_bit(recipe, tmp_path):
+    before, _, after = recipe.read_text().partition("  - kind: sft\n")
+    stage, _ = after[after.index("  - kind: rl\n") :].split("  - kind: eval\n")
+    lagging = recipe.with_name("lagging.yaml")
+    lagging.write_text(before + stage.replace("iterations: 7", "iterations: 5\n    max_lag_versions: 2"))
+    finish(start(lagging, tmp_path / "whole"))
+    out = tmp_path / "killed"
+    process = start(lagging, out)
+    wait_for(out, "01-rl", 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(timeout=30)
+    (checkpoint,) = (out / "stages/01-rl/checkpoints").glob("step-000002")
+    assert (checkpoint / "rollouts.pkl").stat().st_size > 0
+    assert "continuing after 2 of 5" in finish(start(lagging, out))
+    assert len(rows(out)) == 5 and without_times(out) == without_times(tmp_path / "whole")

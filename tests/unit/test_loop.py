@@ -1,5 +1,7 @@
 """The loop, with fakes: the reward rises, in well under a second."""
 
+from dataclasses import replace
+
 import numpy as np
 from fakes import (
     FakeChannel,
@@ -33,7 +35,7 @@ def make_parts(*, prompts=8, stop_after=None):
         channel=FakeChannel(engine),
         tracker=tracker,
         evaluate=lambda done: {"accuracy/eval": 1.0} if done == 2 else {},
-        checkpoint=lambda done, stopping: checkpoints.append((done, stopping)),
+        checkpoint=lambda done, stopping, under_way: checkpoints.append((done, stopping, under_way)),
         stop_requested=lambda: stop_after is not None and len(tracker.lines) >= stop_after,
     ), checkpoints
 
@@ -58,7 +60,7 @@ def test_each_iteration_trains_version_i_into_i_plus_1():
         {1},
         {2},
     ]
-    assert checkpoints == [(1, False), (2, False), (3, False)]
+    assert [done for done, *_ in checkpoints] == [1, 2, 3] and not any(stopping for _, stopping, _ in checkpoints)
     assert [line.get("accuracy/eval") for line in parts.tracker.lines] == [None, 1.0, None]
 
 
@@ -79,7 +81,11 @@ def test_a_lag_of_one_keeps_one_roll_out_ahead():
 def test_a_request_to_stop_checkpoints_and_returns():
     parts, checkpoints = make_parts(stop_after=2)
     assert train(parts, iterations=9, prompts_per_iteration=4) == 2
-    assert checkpoints == [(1, False), (2, True)]
+    assert [(done, stopping) for done, stopping, _ in checkpoints] == [(1, False), (2, True)]
+
+
+def kept(parts):
+    return [{k: v for k, v in line.items() if "time" not in k and "per_s" not in k} for line in parts.tracker.lines]
 
 
 def test_a_restored_run_draws_the_same_responses():
@@ -88,8 +94,23 @@ def test_a_restored_run_draws_the_same_responses():
     halves, _ = make_parts()
     train(halves, iterations=3, prompts_per_iteration=4)
     train(halves, iterations=6, prompts_per_iteration=4, start=3)
-
-    def kept(parts):
-        return [{k: v for k, v in line.items() if "time" not in k and "per_s" not in k} for line in parts.tracker.lines]
-
     assert kept(whole) == kept(halves)
+
+
+def test_a_restored_run_trains_on_the_roll_outs_that_were_under_way():
+    def eager_parts(**settings):
+        """As real engines do, this one writes when it is asked, under the weights of that moment."""
+        parts, checkpoints = make_parts(**settings)
+        lazy = parts.rollout.engine.generate
+        parts.rollout.engine.generate = lambda requests, sampling: iter(list(lazy(requests, sampling)))
+        return parts, checkpoints
+
+    whole, _ = eager_parts()
+    train(whole, iterations=6, prompts_per_iteration=4, max_lag_versions=2)
+    halves, checkpoints = eager_parts(stop_after=3)
+    train(halves, iterations=6, prompts_per_iteration=4, max_lag_versions=2)
+    under_way = [rollout.finish() for rollout in checkpoints[-1][2]]
+    assert [{t.segments[0].version for t in r.groups[0].trajectories} for r in under_way] == [{1}, {2}]
+    again = replace(halves, stop_requested=lambda: False)
+    train(again, iterations=6, prompts_per_iteration=4, max_lag_versions=2, start=3, under_way=under_way)
+    assert kept(again) == kept(whole)
