@@ -17,7 +17,6 @@ from rl_reason.data.parquet import read_parquet
 from rl_reason.data.prompts import LoadedPrompts, Problem, over_long, refuse_or_skip
 from rl_reason.data.render import ChatRenderer
 from rl_reason.data.traces import Trace, chain_sum_traces, read_traces
-from rl_reason.errors import DataError
 from rl_reason.types import Prompt, TrainingSequence
 
 FILE_READERS = {"jsonl": read_jsonl, "parquet": read_parquet}
@@ -35,7 +34,7 @@ class PromptSets:
     @property
     def summary(self) -> str:
         """One line for the display."""
-        left_out = f" ({self.dropped} more left out: they are held out)" if self.dropped else ""
+        left_out = f" ({self.dropped} more left out: id or text of a held-out one)" if self.dropped else ""
         return f"{len(self.train)} training prompts{left_out}, {len(self.heldout)} held-out"
 
 
@@ -71,7 +70,7 @@ def demonstrations(recipe: Recipe, stage: Sft, rendered_by: ChatRenderer) -> tup
     """(what an sft stage imitates, how many were left out because their problem is held out).
 
     Raises:
-        DataError: a file of traces is wrong, or a trace is longer than the engine's context.
+        DataError: a file of traces is wrong, or a trace is longer than the engine's context, and the recipe refuses.
     """
     heldout = _read_all(recipe, recipe.data.heldout, rendered_by)
     traces = [trace for section in stage.traces for trace in _traces(recipe, section)]
@@ -87,23 +86,36 @@ def demonstrations(recipe: Recipe, stage: Sft, rendered_by: ChatRenderer) -> tup
             rendered[trace.prompt.id] = rendered_by.render(trace.prompt)
     sequences = [rendered_by.training_sequence(rendered[trace.prompt.id], trace.response) for trace in kept]
     limit = recipe.engine.max_context_tokens
-    long = [trace for trace, sequence in zip(kept, sequences, strict=True) if len(sequence.tokens) > limit]
-    if long:
-        raise DataError(
-            f"{len(long)} demonstrations are longer than engine.max_context_tokens ({limit}), the first at "
-            f"{long[0].prompt.source}; raise it, or leave them out"
-        )
-    return sequences, dropped
+    fitting = LoadedPrompts()
+    for trace, sequence in zip(kept, sequences, strict=True):
+        if len(sequence.tokens) > limit:
+            rule = f"has {len(sequence.tokens)} tokens with its prompt, and engine.max_context_tokens is {limit}"
+            fitting.problems.append(Problem(trace.prompt.source, "response", rule, "over-long demonstration"))
+        else:
+            fitting.prompts.append(trace.prompt)
+    refuse_or_skip(fitting, recipe.data.on_bad_line, name="demonstrations")
+    return [sequence for sequence in sequences if len(sequence.tokens) <= limit], dropped
 
 
 def _read_all(recipe: Recipe, sources: Sequence[Source], rendered_by: ChatRenderer) -> list[Prompt]:
-    prompts = [prompt for source in sources for prompt in refuse_or_skip(_read(source), recipe.data.on_bad_line)]
+    on_bad = recipe.data.on_bad_line
+    prompts = [prompt for source in sources for prompt in refuse_or_skip(_read(source), on_bad, name=_name(source))]
     if not prompts:
         return []
     unique = _unique(prompts)
     rendered = over_long(rendered_by.render_all(unique.prompts), recipe.data.max_prompt_tokens)
     joined = LoadedPrompts(rendered.prompts, unique.problems + rendered.problems)
-    return refuse_or_skip(joined, recipe.data.on_bad_line)
+    return refuse_or_skip(joined, on_bad, name="all sources together")
+
+
+def _name(source: Source) -> str:
+    match source:
+        case ReasoningGymSource():
+            return f"reasoning-gym's {source.task}"
+        case DatasetsSource():
+            return source.name
+        case FileSource():
+            return source.path
 
 
 def _read(source: Source) -> LoadedPrompts:
@@ -148,10 +160,13 @@ def _traces(recipe: Recipe, section: Traces) -> list[Trace]:
     if isinstance(section, GeneratedTraces):
         loaded = read_reasoning_gym(section.task, size=section.count, seed=section.seed, options=section.options)
         return chain_sum_traces(
-            refuse_or_skip(loaded, recipe.data.on_bad_line), error_fraction=section.error_fraction, seed=section.seed
+            refuse_or_skip(loaded, recipe.data.on_bad_line, name=f"reasoning-gym's {section.task}"),
+            error_fraction=section.error_fraction,
+            seed=section.seed,
         )
     traces, problems = read_traces(
         Path(section.path), prompt_field=section.prompt_field, response_field=section.response_field
     )
-    refuse_or_skip(LoadedPrompts([trace.prompt for trace in traces], problems), recipe.data.on_bad_line)
+    loaded = LoadedPrompts([trace.prompt for trace in traces], problems)
+    refuse_or_skip(loaded, recipe.data.on_bad_line, name=section.path)
     return traces

@@ -46,9 +46,22 @@ def _rows(name: str, split: str, subset: str | None) -> Iterator[tuple[str, Mapp
             f"cannot load data set {name!r} (subset {subset!r}, split {split!r}): {error}; "
             "give a folder that exists or a public name, and check the network for names on the hub"
         ) from error
-    if isinstance(loaded, datasets.DatasetDict):
-        if split not in loaded:
-            raise DataError(f"data set {name!r} has no split {split!r}; it has {', '.join(map(str, loaded))}")
-        loaded = loaded[split]
+    if saved:
+        loaded = _split_of_saved(loaded, name, split)
     for index, record in enumerate(loaded):
         yield f"{name}[{split}]#{index}", dict(record)
+
+
+def _split_of_saved(loaded: Any, name: str, split: str) -> Any:
+    """One split, or part of one, of what `save_to_disk` wrote; `load_dataset` understands the notation by itself."""
+    import datasets
+
+    splits = loaded if isinstance(loaded, datasets.DatasetDict) else {str(loaded.split or "train"): loaded}
+    try:
+        wanted = datasets.ReadInstruction.from_spec(split)
+        parts = wanted.to_absolute({str(one): len(rows) for one, rows in splits.items()})
+    except (ValueError, AssertionError) as error:
+        raise DataError(
+            f"data set {name!r} has no split {split!r}; it has {', '.join(map(str, splits))} ({error})"
+        ) from error
+    return datasets.concatenate_datasets([splits[part.splitname].select(range(part.from_, part.to)) for part in parts])

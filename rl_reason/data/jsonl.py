@@ -42,9 +42,17 @@ def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | Problem]]:
             if not raw.strip():
                 continue
             try:
-                record = json.loads(raw)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                yield source, Problem(source, "line", f"is not JSON ({error})", "broken line")
+                record = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except UnicodeDecodeError as error:
+                rule = f"is not UTF-8 (byte {error.start} of the line); save the file as UTF-8"
+                yield source, Problem(source, "line", rule, "broken line")
+                continue
+            except json.JSONDecodeError as error:
+                rule = f"is not JSON ({error.msg}, character {error.pos + 1} of the line)"
+                yield source, Problem(source, "line", rule, "broken line")
+                continue
+            except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists
+                yield source, Problem(source, "line", f"cannot be read ({error})", "broken line")
                 continue
             if not isinstance(record, dict):
                 rule = f"is a JSON {type(record).__name__}, must be an object"

@@ -39,7 +39,15 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise DataError(f"{path}: not a parquet file ({error}); give a .parquet file or use another source") from error
     number = 0
     with file:
-        for batch in file.iter_batches(batch_size=1024):
-            for record in batch.to_pylist():
+        batches = file.iter_batches(batch_size=1024)
+        while True:
+            try:
+                batch = next(batches, None)
+                records = [] if batch is None else batch.to_pylist()
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                raise DataError(f"{path}: damaged after row {number} ({error}); write or copy it anew") from error
+            if batch is None:
+                return
+            for record in records:
                 number += 1
                 yield f"{path}:{number}", record

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,26 +53,28 @@ class Fields:
     """Records without it get an id made from their prompt and answer."""
 
 
-def refuse_or_skip(loaded: LoadedPrompts, on_bad: str) -> list[Prompt]:
+def refuse_or_skip(loaded: LoadedPrompts, on_bad: str, *, name: str) -> list[Prompt]:
     """The good prompts; what happens to the bad ones is the recipe's choice.
 
     Args:
-        on_bad: `refuse` raises if anything at all is wrong; `skip` logs the counts by kind and goes on.
+        on_bad: `refuse` raises if anything at all is wrong; `skip` logs what is wrong and goes on. Either way the
+            first 20 are listed and all are counted.
+        name: what was read, for messages.
 
     Raises:
-        DataError: `refuse` and there are problems (the first 20 are listed, all are counted); nothing good is left;
-            `on_bad` is neither word.
+        DataError: `refuse` and there are problems; nothing good is left; `on_bad` is neither word.
     """
     if on_bad not in ("refuse", "skip"):
         raise DataError(f"on_bad is {on_bad!r}; give 'refuse' or 'skip'")
     if loaded.problems and on_bad == "refuse":
         raise DataError(
-            describe_problems(loaded.problems) + "\nmend the source, or set on_bad: skip to leave these out"
+            f"{name}: {describe_problems(loaded.problems)}\n"
+            "mend the source, or set data.on_bad_line: skip to leave these out"
         )
     if not loaded.prompts:
-        raise DataError("no usable prompt is left\n" + describe_problems(loaded.problems))
+        raise DataError(f"{name}: no usable record is left; " + describe_problems(loaded.problems))
     if loaded.problems:
-        log.warning("%d prompts kept; left out: %s", len(loaded.prompts), count_by_kind(loaded.problems))
+        log.warning("%s: %d kept, left out are %s", name, len(loaded.prompts), describe_problems(loaded.problems))
     return loaded.prompts
 
 
@@ -119,13 +123,13 @@ def prompts_from_records(
 def prompt_from_record(source: str, record: Mapping[str, Any], fields: Fields) -> Prompt | Problem:
     """One record -> one prompt, or the first rule that it breaks."""
     text = lookup(record, fields.prompt)
-    if text is None or text == "":
-        return Problem(source, fields.prompt, f"is missing; the record has {sorted(record)}", "missing prompt")
+    if _is_blank(text):
+        return Problem(source, fields.prompt, _missing(record, fields.prompt), "missing prompt")
     if not isinstance(text, str):
         return Problem(source, fields.prompt, f"is a {type(text).__name__}, must be a string", "wrong type")
     answer = lookup(record, fields.answer)
-    if answer is None or answer == "":
-        return Problem(source, fields.answer, f"is missing; the record has {sorted(record)}", "missing answer")
+    if _is_blank(answer):
+        return Problem(source, fields.answer, _missing(record, fields.answer), "missing answer")
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         return Problem(source, fields.answer, f"is a {type(answer).__name__}, must be a string or number", "wrong type")
     identity = lookup(record, fields.id)
@@ -134,8 +138,30 @@ def prompt_from_record(source: str, record: Mapping[str, Any], fields: Fields) -
     elif isinstance(identity, bool) or not isinstance(identity, str | int) or identity == "":
         return Problem(source, fields.id, f"is {identity!r}, must be a non-empty string or an integer", "wrong type")
     used = {name.partition(".")[0] for name in (fields.prompt, fields.answer, fields.id)}
+    for name, value in ((fields.prompt, text), (fields.answer, str(answer)), (fields.id, str(identity))):
+        if not is_unicode(value):
+            return Problem(source, name, "has half a character (a lone surrogate), which is no text", "wrong type")
     metadata = {name: value for name, value in record.items() if name not in used}
     return Prompt(id=str(identity), text=text, answer=str(answer), metadata=metadata, source=source)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written down: JSON's escapes can spell halves of surrogate pairs."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _is_blank(value: Any) -> bool:
+    """Nothing, white space, or the NaN that tables have in empty cells."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _missing(record: Mapping[str, Any], name: str) -> str:
+    value = lookup(record, name)
+    if value is None and name not in record:
+        return f"is missing; the record has {sorted(map(str, record))}"
+    return f"is empty ({json.dumps(value)})"
 
 
 def lookup(record: Mapping[str, Any], name: str) -> Any:

@@ -69,8 +69,19 @@ class ChatRenderer:
         return replace(prompt, tokens=(*tokens, *self._prefix_tokens))
 
     def render_all(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """`render`, in order."""
-        return [self.render(prompt) for prompt in prompts]
+        """`render`, in order.
+
+        Raises:
+            DataError: as `render`; or the template leaves the prompts out.
+        """
+        rendered = [self.render(prompt) for prompt in prompts]
+        different_texts = len({prompt.text for prompt in prompts}) > 1
+        if different_texts and len({prompt.tokens for prompt in rendered}) == 1:
+            raise DataError(
+                f"the chat template makes the same tokens of all {len(rendered)} prompts: it does not write the "
+                "messages' content out; give another template (data.chat.template)"
+            )
+        return rendered
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Response tokens -> text, without the end token if there is one."""
@@ -109,7 +120,7 @@ class ChatRenderer:
             tokens = self.tokenizer.apply_chat_template(
                 messages, chat_template=self.template, add_generation_prompt=True, tokenize=True, return_dict=False
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError) as error:  # TypeError: Jinja passes those of Python's operators on
             raise DataError(
                 f"the chat template fails on {prompt.source or prompt.id}: {error}; "
                 "give another template, or leave the system text out if the template allows none"

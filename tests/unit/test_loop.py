@@ -76,6 +76,32 @@ def test_a_lag_of_one_keeps_one_roll_out_ahead():
     parts.rollout.engine.generate = spy
     train(parts, iterations=4, prompts_per_iteration=4, max_lag_versions=1)
     assert versions_at_start == [0, 0, 1, 2]
+    # Each draw is rolled out under its own number: the same prompts get other responses.
+    assert [iteration for iteration, _, _ in parts.tracker.groups] == [0, 1, 2, 3]
+
+
+def test_every_roll_out_has_its_own_number_at_any_lag():
+    asked = {}
+    for lag in (0, 1, 3):
+        parts, _ = make_parts()
+        of_lag = asked.setdefault(lag, [])
+        start = parts.rollout.engine.generate
+        parts.rollout.engine.generate = lambda requests, sampling, of_lag=of_lag, start=start: (
+            of_lag.extend(request.id for request in requests) or start(requests, sampling)
+        )
+        train(parts, iterations=3, prompts_per_iteration=2, max_lag_versions=lag)
+    assert asked[0] == asked[1] == asked[3]
+    assert sorted({name.split("/")[0] for name in asked[0]}) == ["0", "1", "2"]
+
+
+def test_the_sampler_hears_of_every_group_and_the_learner_of_every_step():
+    parts, _ = make_parts()
+    steps = []
+    update = parts.learner.update
+    parts.learner.update = lambda batch, *, step: steps.append(step) or update(batch, step=step)
+    train(parts, iterations=5, prompts_per_iteration=4, start=2)
+    assert parts.sampler.seen == 12
+    assert steps == [2, 3, 4]
 
 
 def test_a_request_to_stop_checkpoints_and_returns():

@@ -55,12 +55,64 @@ def test_a_broken_line_is_named_and_refused(tmp_path, rendered_by):
         prompt_sets(recipe, rendered_by)
 
 
+def test_a_demonstration_too_long_for_the_engine_is_refused_or_skipped_as_the_recipe_says(tmp_path, rendered_by):
+    rows = [("1+1", "2"), ("2+2", "4" * 200)]
+    recipe = recipe_of(tmp_path, train=rows, heldout=[("5+5", "10")])
+    with pytest.raises(DataError, match=r"train\.jsonl:2: response: has 204 tokens with its prompt, and .* is 128"):
+        demonstrations(recipe, recipe.stages[0], rendered_by)
+    skipping = recipe.model_copy(update={"data": recipe.data.model_copy(update={"on_bad_line": "skip"})})
+    sequences, _ = demonstrations(skipping, recipe.stages[0], rendered_by)
+    assert [len(sequence.tokens) for sequence in sequences] == [5]
+
+
 def test_the_length_reward_starts_when_the_recipe_says(tmp_path):
     overrides = ["rewards.length.weight=0.5", "rewards.length.start_iteration=3"]
     pressure = parts.length_pressure(load_recipe(ROOT / "recipes" / "quickstart.yaml", overrides))
     lengths, correct = [10, 20, 30], [True, False, False]
     np.testing.assert_allclose(pressure(lengths, correct, 2), [0, 0, 0])
     np.testing.assert_allclose(pressure(lengths, correct, 3), [0.25, 0, -0.25])
+
+
+@pytest.mark.parametrize(("baseline", "subtracted"), [("mean", 0.5), ("log_mean_exp", 0.6201145)])
+def test_the_baseline_is_the_recipes_at_the_recipes_tau(baseline, subtracted):
+    words = ["stages.reason.loss.tau=1", f"stages.reason.loss.baseline={baseline}"]
+    recipe = load_recipe(ROOT / "recipes" / "quickstart.yaml", words)
+    assemble = parts.assembler(recipe, recipe.stages[2])
+    assert assemble.baseline(np.array([1.0, 0.0])) == pytest.approx(subtracted, abs=1e-7)
+
+
+class StartingSpy:
+    """Keeps what a learner would be made of."""
+
+    def begin_learner(self, reference, arguments, placement, *, ranks):
+        self.reference, self.arguments, self.ranks = reference, arguments, ranks
+
+
+def test_the_learner_gets_the_recipes_loss_optimizer_and_temperature(tmp_path):
+    words = [
+        "stages.reason.loss.tau=0.25", "stages.reason.sampling.temperature=0.7", "stages.reason.epochs=3",
+        "stages.reason.optimizer.learning_rate=3e-5", "stages.reason.optimizer.weight_decay=0.01",
+        "stages.reason.optimizer.warmup_fraction=0.2", "learner.gradient_clip=0.5",
+    ]  # fmt: skip
+    recipe = load_recipe(ROOT / "recipes" / "quickstart.yaml", words)
+    spy = StartingSpy()
+    actors.begin_rl_learner(spy, recipe, recipe.stages[2], tmp_path, weights=tmp_path / "w")
+    assert spy.arguments["objective"].tau == 0.25
+    how = spy.arguments["optimization"]
+    assert (how.learning_rate, how.betas, how.weight_decay, how.gradient_clip) == (3e-5, (0.9, 0.99), 0.01, 0.5)
+    assert (how.gradient_steps, how.epochs, how.temperature, how.reset_optimizer) == (2, 3, 0.7, True)
+    assert (how.total_steps, how.warmup_steps, spy.ranks) == (35, 7, 2)
+    assert spy.arguments["execution"].zero_stage == 0 and spy.arguments["execution"].micro_batch_tokens == 8192
+
+
+def test_greedy_is_temperature_0_and_evaluates_nothing_else_differently(rendered_by):
+    section = (
+        load_recipe(ROOT / "recipes" / "quickstart.yaml", ["stages.after.sampling.temperature=0.7"]).stages[3].sampling
+    )
+    sampled, greedy = parts.sampling(section, rendered_by), parts.sampling(section, rendered_by, greedy=True)
+    assert (sampled.temperature, greedy.temperature) == (0.7, 0.0)
+    assert sampled.max_new_tokens == greedy.max_new_tokens == 64
+    assert sampled.stop_token_ids == greedy.stop_token_ids == rendered_by.stop_token_ids
 
 
 def test_gpus_are_counted_only_where_the_recipe_wants_them():

@@ -1,5 +1,7 @@
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rl_reason.data.hub import read_dataset
@@ -126,6 +128,10 @@ def test_datasets_from_a_saved_folder(tmp_path):
     assert len(read_dataset(str(tmp_path / "many"), split="test").prompts) == 1
     with pytest.raises(DataError, match=r"has no split 'train'; it has test"):
         read_dataset(str(tmp_path / "many"))
+    with pytest.raises(DataError, match=r"has no split 'test'; it has train"):
+        read_dataset(str(tmp_path / "one"), split="test")
+    assert read_dataset(str(tmp_path / "one"), split="train[1:]").prompts == []
+    assert len(read_dataset(str(tmp_path / "many"), split="test[:50%]").prompts) == 1
     with pytest.raises(DataError, match="cannot load data set"):
         read_dataset(str(tmp_path / "absent"))
 
@@ -140,23 +146,80 @@ def test_refuse_lists_twenty_and_counts_all():
     problems = [Problem(f"f:{i}", "answer", "is missing", "missing answer") for i in range(23)]
     problems.append(Problem("f:99", "id", "is used twice", "duplicate id"))
     with pytest.raises(DataError) as caught:
-        refuse_or_skip(LoadedPrompts([Prompt("a", "q", "1")], problems), "refuse")
+        refuse_or_skip(LoadedPrompts([Prompt("a", "q", "1")], problems), "refuse", name="f")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "24 problems: 23 missing answer, 1 duplicate id"
+    assert lines[0] == "f: 24 problems: 23 missing answer, 1 duplicate id"
     assert lines[1] == "  f:0: answer: is missing" and lines[20] == "  f:19: answer: is missing"
     assert lines[21] == "  … and 4 more"
-    assert "on_bad: skip" in lines[22]
+    assert "data.on_bad_line: skip" in lines[22]
 
 
-def test_skip_keeps_the_good_ones_and_logs_the_counts(caplog):
+def test_skip_keeps_the_good_ones_and_logs_counts_and_places(caplog):
     loaded = LoadedPrompts([Prompt("a", "q", "1")], [Problem("f:1", "line", "is broken", "broken line")])
     with caplog.at_level("WARNING"):
-        assert refuse_or_skip(loaded, "skip") == loaded.prompts
-    assert "1 prompts kept; left out: 1 broken line" in caplog.text
-    with pytest.raises(DataError, match="no usable prompt"):
-        refuse_or_skip(LoadedPrompts([], loaded.problems), "skip")
+        assert refuse_or_skip(loaded, "skip", name="f") == loaded.prompts
+    assert "f: 1 kept, left out are 1 problems: 1 broken line\n  f:1: line: is broken" in caplog.text
+    with pytest.raises(DataError, match="f: no usable record is left; 1 problems"):
+        refuse_or_skip(LoadedPrompts([], loaded.problems), "skip", name="f")
     with pytest.raises(DataError, match="'refuse' or 'skip'"):
-        refuse_or_skip(loaded, "ignore")
+        refuse_or_skip(loaded, "ignore", name="f")
+
+
+def test_an_empty_file_is_named(tmp_path):
+    path = tmp_path / "empty.jsonl"
+    path.touch()
+    with pytest.raises(DataError, match=r"empty\.jsonl: no usable record is left"):
+        refuse_or_skip(read_jsonl(path), "refuse", name=str(path))
+
+
+HOSTILE_LINES = [
+    (b'{"prompt": "q", "answer": 1' + b"0" * 5000 + b"}", "line: cannot be read (Exceeds the limit"),
+    (b'{"prompt": "q", "answer": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "line: cannot be read (maximum recursion"),
+    (b'{"prompt": "q", "answer": NaN}', "answer: is empty (NaN)"),
+    (b'{"prompt": "q", "answer": 1e999}', "answer: is empty (Infinity)"),
+    (b'{"prompt": "q", "answer": " \\n"}', 'answer: is empty (" \\n")'),
+    (b'{"prompt": "q", "answer": null}', "answer: is empty (null)"),
+    (b'{"prompt": "q"}', "answer: is missing; the record has ['prompt']"),
+    (b'{"prompt": "\\t", "answer": "1"}', 'prompt: is empty ("\\t")'),
+    (b'{"prompt": "\\ud800", "answer": "1"}', "prompt: has half a character"),
+    (b'{"prompt": "q", "answer": "\\udc00"}', "answer: has half a character"),
+    (b'{"prompt": "q", "answer": "1", "id": "\\udc00"}', "id: has half a character"),
+    (b"\0" * 64, "line: is not JSON (Expecting value, character 1 of the line)"),
+    ('{"prompt": "q", "answer": "1"}'.encode("utf-16"), "line: is not UTF-8 (byte 0 of the line)"),
+]
+
+
+@pytest.mark.parametrize(("line", "says"), HOSTILE_LINES, ids=range(len(HOSTILE_LINES)))
+def test_a_hostile_line_is_one_problem_and_the_next_is_read(tmp_path, line, says):
+    path = tmp_path / "f"
+    path.write_bytes(b'{"prompt": "a", "answer": "1"}\n' + line + b'\n{"prompt": "b", "answer": "2"}\n')
+    loaded = read_jsonl(path)
+    assert [prompt.text for prompt in loaded.prompts] == ["a", "b"]
+    assert [str(problem).startswith(f"{path}:2: {says}") for problem in loaded.problems] == [True], loaded.problems
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_do_not_matter(tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes(b'\xef\xbb\xbf{"prompt": "a", "answer": "1"}\r\n\r\n{"prompt": "b", "answer": "2"}')
+    assert [prompt.text for prompt in read_jsonl(path).prompts] == ["a", "b"] and read_jsonl(path).problems == []
+
+
+def test_a_parquet_file_damaged_inside_is_named(tmp_path):
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table({"prompt": ["q"] * 9, "answer": ["1"] * 9}), path)
+    content = bytearray(path.read_bytes())
+    content[4:40] = b"\xff" * 36
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"f\.parquet: damaged after row 0"):
+        read_parquet(path)
+
+
+def test_an_empty_cell_of_a_table_is_a_missing_answer(tmp_path):
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table({"prompt": ["q", "r"], "answer": [1.5, float("nan")]}), path)
+    loaded = read_parquet(path)
+    assert [prompt.answer for prompt in loaded.prompts] == ["1.5"]
+    assert [problem.kind for problem in loaded.problems] == ["missing answer"]
 
 
 def test_over_long_prompts_are_split_off_by_token_count():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from rl_reason.data.render import ChatRenderer
 from rl_reason.errors import DataError
@@ -72,6 +73,53 @@ def test_extra_stop_tokens_come_after_the_end_token_and_are_removed_too(tokenize
     renderer = ChatRenderer(tokenizer, extra_stop_token_ids=(user, end))
     assert renderer.stop_token_ids == (end, user)
     assert renderer.decode([*tokenizer.encode("x"), user]) == "x"
+
+
+def test_a_template_that_strips_thinking_from_past_turns_leaves_it_in_the_loss(tokenizer):
+    template = (
+        "{% for m in messages %}<|{{ m['role'] }}|>"
+        "{{ m['content'].split('</think>')[-1] if m['role'] == 'assistant' else m['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    sequence = ChatRenderer(tokenizer, template=template).training_sequence(PROMPT, "<think>ok</think>2")
+    assert names(tokenizer, sequence.tokens[sequence.loss_mask]) == ["<think>", "o", "k", "</think>", "2", "<|end|>"]
+
+
+def test_a_template_without_a_generation_header_ends_where_the_user_does(tokenizer):
+    template = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
+    renderer = ChatRenderer(tokenizer, template=template, response_prefix="<|assistant|>")
+    assert names(tokenizer, renderer.render(PROMPT).tokens) == ["<|user|>", "1+1=", "<|assistant|>"]
+    sequence = renderer.training_sequence(PROMPT, "2")
+    assert sequence.loss_mask.tolist() == [False, False, False, True, True]
+
+
+def test_the_start_token_comes_once():
+    twice = build_byte_tokenizer()
+    twice.add_special_tokens({"bos_token": "<|begin|>"})
+    twice._tokenizer.post_processor = TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", twice.bos_token_id)]
+    )
+    assert names(twice, twice.encode("2")) == ["<|begin|>", "2"]
+    template = "{{ bos_token }}{{ messages[0]['content'] }}"
+    renderer = ChatRenderer(twice, template=template)
+    assert names(twice, renderer.render(PROMPT).tokens) == ["<|begin|>", "1", "+", "1", "="]
+    assert names(twice, renderer.training_sequence(PROMPT, "2").tokens[-2:]) == ["2", "<|end|>"]
+    plain = ChatRenderer(twice, template="plain")
+    assert names(twice, plain.render(PROMPT).tokens) == ["<|begin|>", "1", "+", "1", "="]
+
+
+def test_a_template_that_leaves_the_prompt_out_is_refused(tokenizer):
+    renderer = ChatRenderer(tokenizer, template="hello{% if add_generation_prompt %}?{% endif %}")
+    other = Prompt("b", "2+2=", "4")
+    with pytest.raises(DataError, match="same tokens of all 2 prompts"):
+        renderer.render_all([PROMPT, other])
+    # The same text twice, with other answers, is the data's affair.
+    assert len(renderer.render_all([PROMPT, Prompt("c", "1+1=", "3")])) == 2
+
+
+def test_a_template_with_a_type_error_is_refused(tokenizer):
+    with pytest.raises(DataError, match=r"fails on f:1: can only concatenate"):
+        ChatRenderer(tokenizer, template="{{ messages + 1 }}").render(PROMPT)
 
 
 def test_unusable_tokenizers_and_templates_are_refused():
