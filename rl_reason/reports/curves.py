@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from rl_reason.reports.read import number
+
 WIDTH, HEIGHT = 400, 215
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 38
+SMALLEST = 1e-200
+"""Below it a value is drawn as 0, as ranges of such values have no ticks."""
 MAX_POINTS = 500
 """A curve is thinned to about so many points; the extremes of every stretch stay."""
 
@@ -114,13 +118,12 @@ def draw(chart: Chart, rows: Sequence[Mapping[str, Any]]) -> Drawing | None:
     if band:
         outline = " ".join(f"{x_axis.at(x):.1f},{y_axis.at(y):.1f}" for x, y in band)
         parts.append(f'<polygon class="band s{len(curves) - 1}" points="{outline}"/>')
-    for number, (_, points) in enumerate(curves):
+    for k, (_, points) in enumerate(curves):
         line = " ".join(f"{x_axis.at(x):.1f},{y_axis.at(y):.1f}" for x, y in thin(points))
-        parts.append(f'<polyline class="line s{number}" points="{line}"/>')
+        parts.append(f'<polyline class="line s{k}" points="{line}"/>')
         if len(points) <= 12:
             parts += [
-                f'<circle class="dot s{number}" cx="{x_axis.at(x):.1f}" cy="{y_axis.at(y):.1f}" r="2.5"/>'
-                for x, y in points
+                f'<circle class="dot s{k}" cx="{x_axis.at(x):.1f}" cy="{y_axis.at(y):.1f}" r="2.5"/>' for x, y in points
             ]
     label = escape(f"{chart.title}, {chart.unit}, by iteration", quote=True)
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
@@ -142,8 +145,10 @@ def points_of(rows: Sequence[Mapping[str, Any]], metric: str, chart: Chart) -> l
     """(iteration, scaled value) where the row has a number; a log chart leaves out what is not positive."""
     points: list[Point] = []
     for row in rows:
-        value = row.get(metric)
-        if isinstance(value, int | float) and math.isfinite(value) and (value > 0 or not chart.log):
+        value = number(row.get(metric))
+        if value is not None and abs(value) < SMALLEST:
+            value = 0.0
+        if value is not None and (value > 0 or not chart.log):
             points.append((row["iteration"], value * chart.scale))
     return points
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -30,7 +31,8 @@ def write_report(run_dir: Path, *, max_responses: int = MAX_RESPONSES) -> Path:
     """
     run = read_run(run_dir)
     responses = choose(run.folder.trajectories, limit=max_responses, limit_chars=MAX_RESPONSE_CHARS)
-    write_text_atomic(run.folder.report, render(run, responses))
+    # Text from outside may hold halves of characters, which cannot be written.
+    write_text_atomic(run.folder.report, render(run, responses).encode("utf-8", "replace").decode())
     return run.folder.report
 
 
@@ -66,11 +68,22 @@ def render(run: Run, responses: Responses) -> str:
 
 
 def json_for_html(value: Any) -> str:
-    """JSON in which no text can end a script element or begin markup: `<`, `>`, `&`, U+2028 and U+2029 escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """JSON in which no text can end a script element or begin markup: `<`, `>`, `&`, U+2028 and U+2029 escaped.
+
+    Numbers that are not finite become null: a browser's parser knows none.
+    """
+    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json_block(identity: str, value: Any) -> str:
@@ -78,7 +91,8 @@ def _json_block(identity: str, value: Any) -> str:
 
 
 def _subtitle(run: Run) -> str:
-    starts: Sequence[Mapping[str, Any]] = run.provenance.get("starts", [])
+    listed = run.provenance.get("starts")
+    starts = [start for start in listed if isinstance(start, dict)] if isinstance(listed, list) else []
     facts = [f"{len(run.stages)} stage{'' if len(run.stages) == 1 else 's'}"]
     running = [stage.label for stage in run.stages if not stage.finished]
     facts.append(f"not finished: {', '.join(running)}" if running else "all finished")

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rl_reason.errors import DataError
+from rl_reason.errors import CheckpointError, DataError
+from rl_reason.tracking.atomic import read_json
 from rl_reason.tracking.run_folder import RunFolder, StageFolder
 
+LARGEST = 1e200
 Row = Mapping[str, Any]
 
 
@@ -82,7 +84,7 @@ def read_run(path: Path) -> Run:
     stages = [_summary(stage, rows.get(stage.label, ()), notes) for stage in folder.stages()]
     known = {stage.label for stage in stages}
     stages += [_without_folder(label, of_stage) for label, of_stage in rows.items() if label not in known]
-    recipe = folder.resolved.read_text(encoding="utf-8") if folder.resolved.is_file() else ""
+    recipe = folder.resolved.read_text(encoding="utf-8", errors="replace") if folder.resolved.is_file() else ""
     return Run(folder, recipe, _json(folder.provenance, notes), rows, stages, notes)
 
 
@@ -98,14 +100,16 @@ def read_metrics(path: Path, notes: list[str]) -> dict[str, list[Row]]:
         try:
             row = json.loads(line)
             by_stage.setdefault(str(row["stage"]), []).append({**row, "iteration": int(row["iteration"])})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             notes.append(f"{path.name}:{number} was left out: {type(error).__name__}: {error}")
     return {stage: sorted(rows, key=lambda row: row["iteration"]) for stage, rows in by_stage.items()}
 
 
 def number(value: Any) -> float | None:
-    """A finite JSON number as float; None for anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A finite JSON number as float; None for anything else, and for what no curve can show (beyond 1e200)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < LARGEST else None
 
 
 def total(rows: Sequence[Row], name: str) -> float | None:
@@ -184,7 +188,7 @@ def _json(path: Path, notes: list[str]) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        notes.append(f"{path.name} cannot be read: {error}")
+        return read_json(path)
+    except CheckpointError as error:
+        notes.append(str(error))
         return {}

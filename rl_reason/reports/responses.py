@@ -47,7 +47,12 @@ def choose(folder: Path, *, limit: int, limit_chars: int) -> Responses:
     chosen: list[dict[str, Any]] = []
     room = limit_chars
     for position in spread(len(files)):
-        for group in _groups(files[position]):
+        try:
+            groups = _groups(files[position])
+        except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+            notes.append(f"trajectories/{files[position].name} cannot be read: {error}")
+            continue
+        for group in groups:
             size = sum(len(row["response"]) for row in group) + len(group[0]["prompt"])
             if len(chosen) + len(group) > limit or size > room:
                 break

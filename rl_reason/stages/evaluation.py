@@ -11,7 +11,7 @@ from typing import Any
 from rl_reason.build import actors, parts
 from rl_reason.build.prompts import prompt_sets, renderer
 from rl_reason.config.schema.stages import Eval
-from rl_reason.evaluation.evaluate import evaluate
+from rl_reason.evaluation.evaluate import EvalResult, evaluate
 from rl_reason.stages.session import Session, closed
 from rl_reason.tracking.run_folder import StageFolder
 from rl_reason.types import Group
@@ -48,7 +48,8 @@ def run(session: Session, stage: Eval, model: Path, folder: StageFolder) -> Mapp
                 keep=keep,
             )
             seconds = time.perf_counter() - begun
-            tracker.log({"iteration": iteration, **evaluated.metrics(), "time/iteration_s": seconds})
+            figures = greedy_metrics(evaluated) if greedy else evaluated.metrics()
+            tracker.log({"iteration": iteration, **figures, "time/iteration_s": seconds})
             result[name] = evaluated.to_dict()
     accuracy = result["sampled"]["accuracy"]
     result["evaluation"] = {
@@ -60,3 +61,11 @@ def run(session: Session, stage: Eval, model: Path, folder: StageFolder) -> Mapp
         "tokens_mean": result["sampled"]["tokens_mean"],
     }
     return result
+
+
+def greedy_metrics(evaluated: EvalResult) -> dict[str, float]:
+    """Its figures under names of their own: `accuracy/eval` is that of sampled responses."""
+    return {
+        name.replace("accuracy/eval", "accuracy/eval_greedy").replace("eval/", "eval/greedy_"): value
+        for name, value in evaluated.metrics().items()
+    }

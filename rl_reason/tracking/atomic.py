@@ -48,8 +48,8 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """`write_bytes_atomic` for UTF-8 text."""
-    write_bytes_atomic(path, text.encode("utf-8"))
+    """`write_bytes_atomic` for UTF-8 text. Halves of characters, as paths that are not UTF-8 have, become `\\udcff`."""
+    write_bytes_atomic(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json_atomic(path: Path, value: Any) -> None:

@@ -79,6 +79,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     Raises:
         pyarrow.ArrowException: not a parquet file of ours.
     """
+    if missing := set(SCHEMA.names) - set(pq.read_schema(path).names):
+        raise pa.ArrowInvalid(f"it has no column {', '.join(sorted(missing))}")
     rows = pq.read_table(path, schema=SCHEMA).to_pylist()
     return [row | {"parts": json.loads(row["parts"])} for row in rows]
 

@@ -103,7 +103,8 @@ def test_the_start_token_comes_once():
     template = "{{ bos_token }}{{ messages[0]['content'] }}"
     renderer = ChatRenderer(twice, template=template)
     assert names(twice, renderer.render(PROMPT).tokens) == ["<|begin|>", "1", "+", "1", "="]
-    assert names(twice, renderer.training_sequence(PROMPT, "2").tokens[-2:]) == ["2", "<|end|>"]
+    whole = ["<|begin|>", "1", "+", "1", "=", "2", "<|end|>"]
+    assert names(twice, renderer.training_sequence(PROMPT, "2").tokens) == whole
     plain = ChatRenderer(twice, template="plain")
     assert names(twice, plain.render(PROMPT).tokens) == ["<|begin|>", "1", "+", "1", "="]
 

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rl_reason.reports.page import json_for_html, write_report
+from rl_reason.tracking import trajectories
+from rl_reason.types import Group, Prompt, Score, Segment, StopReason, Trajectory, Verdict
 
 HOSTILE = (
     "</script><script>document.title='HACKED'</script><img src=x onerror=\"document.title='HACKED'\">\u2028\u2029&amp;"
@@ -109,6 +116,91 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path):
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "No stage has begun" in page and "No response has been kept" in page
     assert block(page, "response-data") == {"prompts": [], "rows": []}
+
+
+def strict(text):
+    """As a browser's JSON.parse: no NaN, no Infinity."""
+
+    def refuse(word):
+        raise ValueError(word)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_numbers_that_are_not_finite_do_not_break_the_browser(tmp_path):
+    score = Score(Verdict.RIGHT, math.nan, {"mine": math.inf, "</script>": 1.0}, "\ud800")
+    prompt = Prompt("p", "q", "a")
+    segments = (Segment(np.array([1], np.int32), np.array([-math.inf], np.float32), 0),)
+    (tmp_path / "trajectories").mkdir()
+    trajectories.write(
+        tmp_path / "trajectories" / "01-rl-000000.parquet",
+        0,
+        [Group(prompt, (Trajectory(prompt, 0, segments, StopReason.STOP, "\ud800</script>"),), (score,))],
+        [[math.nan]],
+    )
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(f'{{"iteration": {k}, "stage": "01-rl", "reward/mean": {x}}}\n' for k, x in enumerate(["NaN", 1, 2]))
+    )
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    blocks = [text for attrs, text in Elements(page).scripts if "id" in attrs]
+    assert len(blocks) == 2
+    charts, browser = (strict(text) for text in blocks)
+    assert [series["points"] for chart in charts.values() for series in chart["series"]] == [[[1, 1.0], [2, 2.0]]]
+    row = browser["rows"][0]
+    assert (row["reward"], row["logprob"], row["parts"]) == (None, None, {"mine": None, "</script>": 1.0})
+
+
+def two_rows(name, value):
+    rows = (f'{{"iteration": {k}, "stage": "a", "{name}": {value}}}\n' for k in (0, 1))
+    return "".join(rows).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("resolved.yaml", b"\xff"),
+        ("metrics.jsonl", b'{"iteration": 1e999, "stage": "a"}\n[]\n' + b"[" * 100_000 + b"\n"),
+        ("metrics.jsonl", b'{"iteration": 0, "stage": "\\ud800", "reward/mean": 1}\n' * 2),
+        ("metrics.jsonl", two_rows("learner/loss", "9" * 400)),
+        ("metrics.jsonl", two_rows("learner/loss", "-1e308") + two_rows("learner/loss", "1e308")),
+        ("metrics.jsonl", two_rows("policy/logprob_gap_max", "5e-324")),
+        ("metrics.jsonl", two_rows("reward/mean", "5e-324")),
+        ("provenance.json", b"[1]"),
+        ("provenance.json", b'{"starts": 3}'),
+        ("provenance.json", b'{"starts": [{"command": ["\\udcff"]}]}'),
+        ("stages/01-rl/result.json", b"[1]"),
+        ("stages/01-rl/result.json", b'{"seconds": NaN, "iterations": Infinity, "evaluation": {"accuracy": NaN}}'),
+        ("trajectories/01-rl-000000.parquet/x", b""),
+    ],
+)
+def test_a_damaged_file_leaves_a_page(tmp_path, name, content):
+    (tmp_path / "resolved.yaml").write_text("a: 1\n")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert page.endswith("</html>\n") and ">nan" not in page
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"a": ["x"]}, "it has no column advantage"),
+        ({name: ["x"] for name in trajectories.SCHEMA.names}, "parse string"),
+    ],
+)
+def test_a_parquet_file_of_other_people_is_named(tmp_path, columns, says):
+    (tmp_path / "resolved.yaml").write_text("a: 1\n")
+    (tmp_path / "trajectories").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "trajectories" / "01-rl-000000.parquet")
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "01-rl-000000.parquet cannot be read" in page and says in page
+
+
+def test_a_run_folder_whose_name_is_not_text_has_a_page(tmp_path):
+    folder = tmp_path / os.fsdecode(b"run\xff")
+    folder.mkdir()
+    (folder / "resolved.yaml").write_text("a: 1\n")
+    assert "<h1>run?</h1>" in write_report(folder).read_text(encoding="utf-8")
 
 
 def test_json_for_html_escapes_and_reads_back():
