@@ -21,7 +21,10 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder; runs/eval-<model> if left out.")] = None,
 ) -> None:
-    """Evaluate a checkpoint on a recipe's held-out prompts: avg@k, pass@k, greedy, with confidence intervals."""
+    """Evaluate a checkpoint on a recipe's held-out prompts: avg@k, pass@k, greedy, with confidence intervals.
+
+    Example: rl-reason eval runs/quickstart/model --recipe recipes/quickstart.yaml --out runs/eval-seed-0
+    """
     loaded = load_recipe(recipe, overrides or ())
     stages = [stage for stage in loaded.stages if isinstance(stage, Eval)]
     if not stages:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -20,6 +21,8 @@ class Verb(NamedTuple):
     """A `typer.Typer`, or a function that typer can make a command of."""
     help: str
 
+
+HELP = {"help_option_names": ["--help", "-h"]}
 
 VERBS = {
     "run": Verb("rl_reason.cli.run", "run", "Run a recipe's stages; the same command again resumes."),
@@ -52,11 +55,29 @@ def commands() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        context_settings=HELP,
+        epilog="Begin with: rl-reason run recipes/quickstart.yaml. Every verb has --help.",
     )
+    app.callback()(_options)
     pass_all = {"allow_extra_args": True, "ignore_unknown_options": True}
     for name, verb in VERBS.items():
         app.command(name, help=verb.help, context_settings=pass_all, add_help_option=False)(_forward(name, verb))
     return app
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=lambda on: _version(on)),
+    ] = False,
+) -> None:
+    """RL post-training for long chain-of-thought reasoning."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rl-reason {importlib.metadata.version('rl-reason')}")
+        raise typer.Exit
 
 
 def _forward(name: str, verb: Verb) -> Callable[[typer.Context], None]:
@@ -65,7 +86,7 @@ def _forward(name: str, verb: Verb) -> Callable[[typer.Context], None]:
     def forward(context: typer.Context) -> None:
         target = getattr(importlib.import_module(verb.module), verb.attribute)
         if not isinstance(target, typer.Typer):
-            function, target = target, typer.Typer(add_completion=False)
+            function, target = target, typer.Typer(add_completion=False, context_settings=HELP)
             target.command(help=function.__doc__)(function)
         target(args=context.args, prog_name=f"rl-reason {name}")
 

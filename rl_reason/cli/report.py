@@ -16,5 +16,8 @@ def report(
         int, typer.Option(min=0, help="Sampled responses to put into the page; whole groups, spread over the run.")
     ] = MAX_RESPONSES,
 ) -> None:
-    """Write report.html into a run folder: headline numbers, curves, and a browser of sampled responses."""
+    """Write report.html into a run folder: headline numbers, curves, and a browser of sampled responses.
+
+    Works half-way through a run too. Example: rl-reason report runs/quickstart
+    """
     typer.echo(write_report(run_dir, max_responses=max_responses))

@@ -23,7 +23,10 @@ def verify(
     deadline: Annotated[float, typer.Option(min=0.01, help="Seconds that one response may take.")] = 5.0,
     option: Annotated[list[str] | None, typer.Option(help="A constructor option of the verifier: key=value.")] = None,
 ) -> None:
-    """Judge responses: score, correct (true, false, or null for "could not judge"), reason and seconds."""
+    """Judge responses: score, correct (true, false, or null for "could not judge"), reason and seconds.
+
+    Example: rl-reason verify --verifier boxed_math --input answers.jsonl --output judged.jsonl
+    """
     total = count_lines(source)
     spec = VerifierSpec(Path(verifier.rpartition(":")[2]).name, verifier, parse_options(option or []))
     console = Console(stderr=True)

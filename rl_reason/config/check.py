@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from rl_reason.config.document import Document, Location, Problem, dotted, show
+from rl_reason.config.document import Document, Location, Problem, dotted, leaves, show
 from rl_reason.config.knobs import bare, item_of, kinds_of, knobs, section_of
 from rl_reason.config.rules import broken_rules
 from rl_reason.config.schema.recipe import Recipe
@@ -42,8 +43,8 @@ def check(document: Document) -> tuple[Recipe | None, list[Problem]]:
             wrong |= _mend(values, error)
         if recipe is not None:
             break
-    if recipe is not None:
-        problems += [problem for problem in broken_rules(recipe) if not _touches(problem, wrong)]
+    found = list(_not_finite(values)) + (list(broken_rules(recipe)) if recipe is not None else [])
+    problems += [problem for problem in found if not _touches(problem, wrong)]
     problems.sort(key=lambda problem: (problem.mark or document.mark_of(problem.location), dotted(problem.location)))
     return (None if problems else recipe), problems
 
@@ -98,6 +99,13 @@ def _validate(values: dict[str, Any]) -> tuple[Recipe | None, list[ErrorDetails]
         return Recipe.model_validate_json(json.dumps(values), strict=True), []
     except ValidationError as error:
         return None, error.errors(include_url=False)
+
+
+def _not_finite(values: dict[str, Any]) -> Iterator[Problem]:
+    """Where a block takes anything, as `options` do, the schema lets these through."""
+    for location, value in leaves(values):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield Problem(location, show(value), f"{RULES['finite_number']}.")
 
 
 def _problem(error: ErrorDetails) -> Problem | None:
@@ -164,13 +172,15 @@ def _keys(place: Place) -> str:
 def _unknown_key(word: str, place: Place) -> str:
     assert place.section is not None
     siblings = list(place.section.model_fields)
-    if guess := nearest(word, siblings):
-        return f"no such key.{guess}"
     if word == "extends":
         return "only understood at the top of a recipe, and only for one level."
+    if word == "<<":
+        return "merge keys are not understood: put the shared part into a recipe that this one `extends`."
     elsewhere = [knob.key for knob in knobs().values() if knob.key.split(".")[-1] == word]
     if elsewhere:
         return f"no such key here; there is {' and '.join(elsewhere[:3])}."
+    if guess := nearest(word, siblings):
+        return f"no such key.{guess}"
     block = place.key.rpartition(".")[0]
     return f"no such key. {block or 'A recipe'} has: {_list(siblings)}."
 

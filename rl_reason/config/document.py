@@ -64,13 +64,18 @@ class Document:
         return self.marks[location]
 
 
+MAX_VALUES = 100_000
+"""Aliases count each time: a few lines of them can stand for billions of values."""
+MAX_DEPTH = 30
+
 _FLOAT = re.compile(
     r"^[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|\.inf|\.Inf|\.INF)$|^\.(?:nan|NaN|NAN)$"
 )
+_TAG = "tag:yaml.org,2002:"
 _PLAIN = {
     "null": re.compile(r"^(?:~|null|Null|NULL|)$"),
     "bool": re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
-    "int": re.compile(r"^[-+]?[0-9][0-9_]*$"),
+    "int": re.compile(r"^[-+]?[0-9]+(?:_[0-9]+)*$"),
     "float": _FLOAT,
 }
 
@@ -90,8 +95,8 @@ class _Writer(yaml.SafeDumper):
 
 
 for _name, _pattern in _PLAIN.items():
-    _Reader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _pattern, None)
-    _Writer.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _pattern, None)
+    _Reader.add_implicit_resolver(_TAG + _name, _pattern, None)
+    _Writer.add_implicit_resolver(_TAG + _name, _pattern, None)
 
 
 def read_document(path: Path) -> Document:
@@ -123,18 +128,18 @@ def parse(text: str, *, origin: str, folder: Path) -> Document:
     return document
 
 
-def parse_value(text: str) -> Any:
-    """One YAML value, as on the right of `--set a.b=`.
+def parse_value(text: str, *, origin: str) -> tuple[Any, list[Location]]:
+    """One YAML value, as on the right of `--set a.b=`, and where it has values; `origin` is what errors name.
 
     Raises:
         ConfigError: not YAML.
     """
-    document = Document(marks={(): Mark(text, 0, Path())})
-    node = _compose(text, text)
-    value = None if node is None else _Builder(document, text, Path()).build(node, ())
+    document = Document(marks={(): Mark(origin, 0, Path())})
+    node = _compose(text, origin)
+    value = None if node is None else _Builder(document, origin, Path()).build(node, ())
     if document.problems:
-        raise ConfigError(f"{text}: {document.problems[0].message}")
-    return value
+        raise ConfigError(f"{origin}: {document.problems[0].message}")
+    return value, list(document.marks)
 
 
 def to_yaml(values: dict[str, Any]) -> str:
@@ -202,8 +207,14 @@ def _compose(text: str, origin: str) -> yaml.Node | None:
         line = mark.line + 1 if mark else 1
         tab = " Indent with spaces, not tabs." if "'\\t'" in str(error.problem) else ""
         raise ConfigError(f"{origin}:{line}: not YAML: {error.problem or error.context}.{tab}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        what = f"the character U+{error.character:04X}" if isinstance(error.character, int) else "a character"
+        raise ConfigError(f"{origin}:{line}: not YAML: {what} is not allowed in it. Remove it.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin}: not YAML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{origin}: blocks inside blocks, hundreds deep; {MAX_DEPTH} levels are allowed.") from error
 
 
 @dataclass
@@ -214,19 +225,29 @@ class _Builder:
     origin: str
     folder: Path
     _open: set[int] = field(default_factory=set)
+    _built: int = 0
 
     def build(self, node: yaml.Node, at: Location) -> Any:
         """The node's value; its place is noted unless a key has noted it already."""
         self.document.marks.setdefault(at, self._mark(node))
         if id(node) in self._open:
             raise ConfigError(f"{self._mark(node)}: an alias (*) inside its own anchor (&). Write the values out.")
+        self._built += 1
+        if self._built > MAX_VALUES:
+            raise ConfigError(
+                f"{self._mark(node)}: more than {MAX_VALUES:,} values, those that aliases (*) stand for included."
+            )
+        if len(at) > MAX_DEPTH:
+            raise ConfigError(f"{self._mark(node)}: more than {MAX_DEPTH} blocks inside each other.")
         self._open.add(id(node))
         try:
-            if isinstance(node, yaml.MappingNode):
+            if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
                 return self._mapping(node, at)
-            if isinstance(node, yaml.SequenceNode):
+            if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
                 return [self.build(item, (*at, index)) for index, item in enumerate(node.value)]
-            return self._scalar(node)
+            if isinstance(node, yaml.ScalarNode):
+                return self._scalar(node)
+            raise ConfigError(f"{self._mark(node)}: the tag {node.tag} is not known here; leave it out.")
         finally:
             self._open.discard(id(node))
 
@@ -248,21 +269,27 @@ class _Builder:
             values[key] = self.build(value_node, here)
         return values
 
-    def _scalar(self, node: yaml.Node) -> Any:
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        kind = node.tag.removeprefix(_TAG)
         text = str(node.value)
+        if kind in _PLAIN and not _PLAIN[kind].match(text):
+            raise ConfigError(f"{self._mark(node)}: {show(text)} is not of the kind that its tag says; leave it out.")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise ConfigError(f"{self._mark(node)}: {text!a} has half a character (a lone surrogate) in it.")
         match kind:
             case "null":
                 return None
             case "bool":
                 return text.lower() == "true"
             case "int":
+                if len(text) > 300:
+                    raise ConfigError(f"{self._mark(node)}: a number of {len(text)} digits.")
                 return int(text)
             case "float":
                 return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
             case "str":
                 return text
-        raise ConfigError(f"{self._mark(node)}: the tag {node.tag} is not known; write the value without it.")
+        raise ConfigError(f"{self._mark(node)}: the tag {node.tag} is not known here; leave it out.")
 
     def _mark(self, node: yaml.Node) -> Mark:
         return Mark(self.origin, node.start_mark.line + 1, self.folder)

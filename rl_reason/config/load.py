@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigError: one line a problem, all of them: `file:line: dotted.path: value: rule; what to do`.
     """
-    document = _with_base(read_document(path))
+    document = _with_base(read_document(path), path)
     for override in overrides:
         _override(document, override)
     _absolute(document)
@@ -82,7 +83,7 @@ def render(problems: Sequence[Problem], document: Document) -> str:
     return "\n".join(lines)
 
 
-def _with_base(document: Document) -> Document:
+def _with_base(document: Document, document_path: Path) -> Document:
     """The document laid over the one that its `extends` names."""
     if "extends" not in document.values:
         return document
@@ -93,6 +94,8 @@ def _with_base(document: Document) -> Document:
     target = mark.folder / Path(name).expanduser()
     if not target.is_file():
         raise ConfigError(f"{mark}: extends: {name}: no such file in {mark.folder}.")
+    if target.resolve() == document_path.resolve():
+        raise ConfigError(f"{mark}: extends: {name} is this recipe itself. Name another one, or remove the line.")
     base = read_document(Path(os.path.relpath(target)))
     if "extends" in base.values:
         raise ConfigError(
@@ -121,13 +124,13 @@ def _override(document: Document, word: str) -> None:
             location, inside = (*location, part), inside.get(part)
         else:
             raise ConfigError(f"{mark}: {dotted(location)} is {show(inside)}, which has no keys.")
-    value = parse_value(text)
-    put(document, location, value, {location: mark} | {(*location, *place): mark for place, _ in leaves(value)})
+    value, places = parse_value(text, origin=mark.origin)
+    put(document, location, value, {(*location, *place): mark for place in places})
 
 
 def _item(items: list[Any], part: str, mark: Mark, where: str) -> int:
     """Position in a list, by number or by the item's `name` or `kind`."""
-    if part.isdigit():
+    if re.fullmatch("[0-9]{1,9}", part):
         if int(part) < len(items):
             return int(part)
         raise ConfigError(f"{mark}: {where} has {len(items)} items; they are numbered from 0.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,40 @@ DEEPSPEED_OWNED_ZERO = {"stage": "learner.zero_stage", "offload_optimizer": "lea
 
 MOST_OF_A_SHARED_GPU = 0.7
 """Share of a GPU that an engine may take where a learner rank must live beside it."""
+
+
+DEEPSPEED_KEYS = [
+    "activation_checkpointing",
+    "aio",
+    "autotuning",
+    "checkpoint",
+    "comms_logger",
+    "communication_data_type",
+    "compile",
+    "csv_monitor",
+    "data_efficiency",
+    "data_types",
+    "elasticity",
+    "flops_profiler",
+    "gradient_predivide_factor",
+    "hybrid_engine",
+    "memory_breakdown",
+    "pipeline",
+    "prescale_gradients",
+    "progressive_layer_drop",
+    "sparse_gradients",
+    "steps_per_print",
+    "tensor_parallel",
+    "tensorboard",
+    "timers",
+    "torch_autocast",
+    "wall_clock_breakdown",
+    "zenflow",
+    "zero_allow_untested_optimizer",
+    "zero_force_ds_cpu_optimizer",
+    "zero_optimization",
+]
+"""DeepSpeed's other top-level keys. It passes over what it does not know, so a word that resembles one is refused."""
 
 
 def broken_rules(recipe: Recipe) -> Iterator[Problem]:
@@ -173,6 +208,11 @@ def _learner(recipe: Recipe) -> Iterator[Problem]:
     for where, value, ours in owned:
         if value not in (None, "auto"):
             yield Problem(where, show(value), f"the recipe owns this: remove it here and set {ours}.")
+    known = [*DEEPSPEED_KEYS, *DEEPSPEED_OWNED]
+    for key in pasted.keys() - set(known):
+        if close := difflib.get_close_matches(key, known, n=1, cutoff=0.85):
+            message = f"DeepSpeed has no such key and would pass over it. Did you mean {close[0]}?"
+            yield Problem(("learner", "deepspeed", key), show(pasted[key]), message)
 
 
 def _sync(recipe: Recipe) -> Iterator[Problem]:

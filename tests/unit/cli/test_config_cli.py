@@ -78,6 +78,24 @@ def test_schema_is_json_schema_with_descriptions(capsys: pytest.CaptureFixture[s
     assert schema["$defs"]["MirrorDescent"]["properties"]["tau"]["description"].startswith("Strength of the pull")
 
 
+def test_every_verb_has_a_help_that_shows_how_to_call_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["run"],
+        ["eval"],
+        ["report"],
+        ["verify"],
+        *(["config", verb] for verb in ("check", "show", "explain")),
+    ):
+        for flag in ("--help", "-h"):
+            assert exit_code(*words, flag) == 0
+            assert f"rl-reason {' '.join(words)}" in capsys.readouterr().out.partition("Example")[2], words
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("--version") == 0
+    assert capsys.readouterr().out.startswith("rl-reason 0.")
+
+
 def test_help_lists_every_verb_and_imports_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,8 @@ SCHEMA_ERRORS: list[tuple[Location, Any, str, str]] = [
     (("sede",), 1, "sede", "Did you mean seed?"),
     (("engine", "tau"), 1, "engine.tau", "there is stages.rl.loss.tau"),
     (("engine", "zzz"), 1, "engine.zzz", "engine has: kind, count"),
+    (("learning_rate",), 1, "learning_rate", "there is stages.sft.optimizer.learning_rate and stages.rl.optimizer"),
+    (("learner", "<<"), {"ranks": 2}, "learner.<<", "merge keys are not understood"),
     (("seed",), "1", "seed", "must be a whole number"),
     (("seed",), True, "seed", "must be a whole number"),
     (("seed",), 2**32, "seed", "must be at most 4294967295"),

@@ -40,7 +40,7 @@ def parsed(text: str, origin: str = "r.yaml") -> Document:
     ],
 )
 def test_plain_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
-    read = parse_value(text)
+    read, _ = parse_value(text, origin="--set")
     assert read == value
     assert type(read) is type(value)
 
@@ -50,6 +50,40 @@ def test_plain_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
 )
 def test_what_is_written_reads_back_equal(value: Any) -> None:
     assert parsed(to_yaml({"key": value})).values == {"key": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: " + "9" * 5000, r"r\.yaml:1: a number of 5000 digits"),
+        ("b: 1\na: !!int abc", r'r\.yaml:2: "abc" is not of the kind that its tag says'),
+        ("a: !!float x", "not of the kind"),
+        ("a: !!bool maybe", "not of the kind"),
+        ("a: !!binary aGk=", "the tag .*binary is not known"),
+        ("a: !!set {b: 1}", "the tag .*set is not known"),
+        ("a: !!python/object/apply:os.system [id]", "is not known here"),
+        ('a: 1\nb: "\\ud800"', r"r\.yaml:2: .*half a character"),
+        ("a: 1\nb: \x07", r"r\.yaml:2: not YAML: the character U\+0007"),
+        ("a: " + "[" * 3000 + "]" * 3000, "hundreds deep"),
+        ("a: " + "[" * 40 + "]" * 40, "more than 30 blocks inside each other"),
+        ("a: &a [1]\nb: &b [*b]", "inside its own anchor"),
+        ("[1]", "a recipe is a mapping"),
+    ],
+)
+def test_what_no_recipe_needs_is_refused_with_its_line(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parsed(text)
+
+
+def test_aliases_that_stand_for_millions_of_values_are_refused_at_once() -> None:
+    ten = "\n".join(f"{x}: &{x} [{', '.join([f'*{y}'] * 10)}]" for y, x in zip("abcdefgh", "bcdefghi", strict=True))
+    with pytest.raises(ConfigError, match="more than 100,000 values"):
+        parsed("a: &a [1]\n" + ten)
+    assert parsed("a: &a [1, 2]\nb: *a").values == {"a": [1, 2], "b": [1, 2]}
+
+
+def test_an_int_has_digits_between_its_underscores() -> None:
+    assert parsed("a: 1__0\nb: 1_\nc: 1_0").values == {"a": "1__0", "b": "1_", "c": 10}
 
 
 def test_every_key_and_item_has_its_line() -> None:

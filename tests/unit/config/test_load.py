@@ -99,7 +99,17 @@ def test_the_last_set_word_wins(recipe_path: Path) -> None:
         ("name.x=1", 'name is "good", which has no keys'),
         ("stages.7.name=x", "stages has 2 items; they are numbered from 0"),
         ("stages.finale.name=x", "no item finale; it is a list: use a number from 0. Did you mean final?"),
-        ("seed=[1", "not YAML"),
+        ("seed=[1", "--set seed=[1:1: not YAML"),
+        ("stages.².name=x", "no item ²; it is a list"),
+        (
+            "learner.deepspeed={a: {b: .nan}}",
+            "--set learner.deepspeed={a: {b: .nan}}: learner.deepspeed.a.b: NaN: must be",
+        ),
+        (
+            "learner.deepspeed={zero_optimisation: {}}",
+            "learner.deepspeed.zero_optimisation: {}: DeepSpeed has no such key and would pass over it. Did you mean "
+            "zero_optimization?",
+        ),
         ("seed={a: 1, a: 2}", "there twice"),
         ("sede=1", "--set sede=1: sede: 1: no such key. Did you mean seed?"),
         ("stages.0.loss={tau: -1}", "--set stages.0.loss={tau: -1}: stages.0.loss.tau: -1: must be above 0"),
@@ -154,6 +164,8 @@ def test_a_base_that_extends_is_refused(recipe_path: Path, tmp_path: Path) -> No
     assert "one level deep: extend good.yaml directly" in fails(child)
     child.write_text("extends: gone.yaml\n")
     assert f"{child}:1: extends: gone.yaml: no such file" in fails(child)
+    child.write_text("extends: child.yaml\n")
+    assert f"{child}:1: extends: child.yaml is this recipe itself" in fails(child)
     child.write_text("extends: [good.yaml]\n")
     assert "must be the path of one recipe" in fails(child)
 
