@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -98,9 +99,18 @@ def load(group: str, ref: str) -> Any:
         names = vars(target)
         if part not in names:
             public = sorted(name for name in names if not name.startswith("_"))
-            raise PluginError(f"plug-in {ref!r}: {location} has no {attribute!r}{_nearest(part, public)}")
+            raise PluginError(f"plug-in {ref!r}: {location} has no {attribute!r}{nearest(part, public)}")
         target = names[part]
     return target
+
+
+def nearest(wanted: str, names: Sequence[str]) -> str:
+    """For an error about a name that does not exist: `; did you mean …? (there are: …)`."""
+    if not names:
+        return "; nothing is there at all"
+    close = difflib.get_close_matches(wanted, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (there are: {', '.join(names)})" if hint else f"; there are: {', '.join(names)}"
 
 
 def _plugin(entry: EntryPoint) -> Plugin:
@@ -114,18 +124,10 @@ def _by_name(group: str, name: str) -> Plugin:
     plugins = {plugin.name: plugin for plugin in available(group)}
     if name not in plugins:
         raise PluginError(
-            f"no plug-in {name!r} in {group}{_nearest(name, sorted(plugins))}; "
+            f"no plug-in {name!r} in {group}{nearest(name, sorted(plugins))}; "
             "an object in a file is written path/to/file.py:Object"
         )
     return plugins[name]
-
-
-def _nearest(wanted: str, names: list[str]) -> str:
-    if not names:
-        return "; nothing is there at all"
-    close = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} (there are: {', '.join(names)})" if hint else f"; there are: {', '.join(names)}"
 
 
 def _import_module(name: str, ref: str) -> ModuleType:
@@ -133,6 +135,8 @@ def _import_module(name: str, ref: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise PluginError(f"plug-in {ref!r}: cannot import {name}: {error}") from error
+    except (Exception, SystemExit) as error:  # a module may throw anything, and must not take the others down
+        raise PluginError(f"plug-in {ref!r}: importing {name} raised {type(error).__name__}: {error}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -147,7 +151,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # before execution: dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, OSError) as error:
+    except (Exception, SystemExit) as error:  # a file may throw anything, and must not take the others down
         del sys.modules[name]
         raise PluginError(f"plug-in file {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

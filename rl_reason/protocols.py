@@ -92,7 +92,12 @@ class WeightChannel(Protocol):
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Judges one response. Must be deterministic, total on any string, and free of threads, signals and globals."""
+    """Judges one response. Must be deterministic, total on any string, and free of threads, signals and globals.
+
+    Two class attributes are optional and shown by `rl-reason verifier list` and `show`:
+    `needs: tuple[str, ...]`, each "metadata:FIELD" of the prompts, "package:NAME>=VERSION" or "program:COMMAND";
+    `example: Mapping[str, Any]`, a line with `answer`, `response` and what else it needs, that is judged RIGHT.
+    """
 
     def verify(self, prompt: Prompt, response: str) -> Score:
         """`Score.verdict` UNJUDGED with a reason when it cannot tell; never an exception for a bad response."""

@@ -24,6 +24,7 @@ from typing import Any
 from rl_reason.errors import PluginError
 from rl_reason.plugins import VERIFIERS, load
 from rl_reason.protocols import Verifier
+from rl_reason.rewards.card import option_hint
 from rl_reason.types import Prompt, Score, Verdict
 
 PROGRESS = struct.Struct("=dqq")
@@ -83,7 +84,9 @@ def construct(name: str, ref: str, options: Mapping[str, Any]) -> Verifier:
     try:
         verifier = factory(**options)
     except (TypeError, ValueError) as error:
-        raise PluginError(f"verifier {name!r} ({ref}) does not take the options {dict(options)}: {error}") from error
+        hint = option_hint(factory, options)
+        message = f"verifier {name!r} ({ref}) does not take the options {dict(options)}: {error}{hint}"
+        raise PluginError(message) from error
     if not isinstance(verifier, Verifier):
         raise PluginError(f"verifier {name!r} ({ref}) has no method verify(prompt, response); see verifiers/README.md")
     return verifier
