@@ -1,37 +1,16 @@
-"""`rl-reason verifier`: shows which verifiers are installed, and from where."""
+"""`rl-reason verifier new|test|list|show`: write a verifier, try it against the contract, see what is installed."""
 
 from __future__ import annotations
 
-import inspect
-
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from rl_reason.errors import PluginError
-from rl_reason.plugins import VERIFIERS, available, load
+from rl_reason.cli.verifier_list import list_verifiers
+from rl_reason.cli.verifier_new import new
+from rl_reason.cli.verifier_show import show
+from rl_reason.cli.verifier_test import test
 
-app = typer.Typer(no_args_is_help=True, help="Verifiers: what is installed.")
-
-
-@app.callback()
-def verifier() -> None:
-    """Verifiers: what is installed."""
-
-
-@app.command("list")
-def list_verifiers() -> None:
-    """Name, version, distribution and purpose of every installed verifier."""
-    table = Table("name", "version", "from", "what it is")
-    for plugin in available(VERIFIERS):
-        table.add_row(plugin.name, plugin.version, plugin.distribution, escape(_purpose(plugin.value)))
-    Console().print(table)
-
-
-def _purpose(ref: str) -> str:
-    try:
-        text = inspect.getdoc(load(VERIFIERS, ref)) or "(no docstring)"
-    except PluginError as error:
-        return f"cannot be used: {error}"
-    return text.splitlines()[0]
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Write, test and list verifiers.")
+app.command("new")(new)
+app.command("test")(test)
+app.command("list")(list_verifiers)
+app.command("show")(show)

@@ -31,6 +31,10 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"rl_reason", "rl_reason_verifiers"}
     assert "rl_reason/reports/assets/page.js" in names and "rl_reason/py.typed" in names
+    templates = {
+        str(path.relative_to(ROOT)) for path in ROOT.glob("rl_reason/rewards/templates/**/*") if path.is_file()
+    }
+    assert len(templates) == 9 and templates <= set(names)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
