@@ -49,7 +49,9 @@ class Finding:
 
 def examine(folder: Path, *, imports: bool) -> Iterator[Finding]:
     """Look at everything, quick things first. `folder` is where runs will be written."""
-    packages = {str(canonicalize_name(one.name)): one.version for one in importlib.metadata.distributions()}
+    packages: dict[str, str] = {}
+    for one in importlib.metadata.distributions():  # of two with a name, Python imports the first
+        packages.setdefault(str(canonicalize_name(one.name)), one.version)
     yield python_version(platform.python_version_tuple())
     yield from requirements(packages)
     yield from cuda_builds(packages)

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError as _error:
+    sys.exit(f"rl-reason: the package {_error.name} is not installed in {sys.executable}. Run `make setup`.")
 
 from rl_reason.errors import RlReasonError
 
@@ -46,6 +49,15 @@ def main(words: Sequence[str] | None = None) -> None:
     except RlReasonError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("rl_reason"):
+            raise
+        print(
+            f"the package {error.name} is not installed in {sys.executable}: `make setup` installs all of them, "
+            "`rl-reason doctor` says what else is missing",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def commands() -> typer.Typer:

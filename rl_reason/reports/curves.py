@@ -53,7 +53,7 @@ CHARTS: tuple[Chart, ...] = (
         (("response/tokens_mean", "mean"), ("response/tokens_p99", "99th percentile")),
         zero=True,
     ),
-    Chart("KL to the previous iterate", "nats", (("policy/kl", "KL"),)),
+    Chart("KL to the previous iterate", "nats / token", (("policy/kl", "KL"),)),
     Chart("Entropy", "nats / token", (("policy/entropy", "entropy"),)),
     Chart(
         "Log-prob gap after sync",

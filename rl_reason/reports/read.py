@@ -178,7 +178,7 @@ def _latest_evaluation(rows: Sequence[Row]) -> Evaluation | None:
                 high=number(row.get("accuracy/eval_high")),
                 problems=None,
                 samples=None,
-                tokens_mean=number(row.get("response/eval_tokens_mean")),
+                tokens_mean=number(row.get("eval/tokens_mean")),
                 so_far=True,
             )
     return None

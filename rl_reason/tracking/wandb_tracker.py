@@ -96,5 +96,5 @@ def has_key() -> bool:
     file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     try:
         return netrc.netrc(str(file)).authenticators(host) is not None
-    except (FileNotFoundError, netrc.NetrcParseError):
+    except (OSError, netrc.NetrcParseError):
         return False

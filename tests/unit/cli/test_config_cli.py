@@ -91,6 +91,27 @@ def test_every_verb_has_a_help_that_shows_how_to_call_it(capsys: pytest.CaptureF
             assert f"rl-reason {' '.join(words)}" in capsys.readouterr().out.partition("Example")[2], words
 
 
+def test_a_package_that_a_verb_needs_and_is_missing_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("needs_more")
+
+    def verb() -> None:
+        import rl_reason_no_such_thing_either  # pyright: ignore[reportMissingImports]  # noqa: F401
+
+    def broken() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    module.verb, module.broken = verb, broken  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "needs_more", module)
+    monkeypatch.setitem(entry.VERBS, "doctor", entry.Verb("needs_more", "broken", ""))
+    assert exit_code("doctor") == 1
+    assert "the package torch is not installed in" in capsys.readouterr().err
+    monkeypatch.setitem(entry.VERBS, "doctor", entry.Verb("needs_more", "verb", ""))
+    with pytest.raises(ModuleNotFoundError, match="rl_reason_no_such"):  # our own fault, not the environment's
+        entry.main(["doctor"])
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--version") == 0
     assert capsys.readouterr().out.startswith("rl-reason 0.")

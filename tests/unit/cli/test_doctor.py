@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import typer
@@ -14,6 +17,7 @@ from rl_reason.cli.environment import (
     Finding,
     cuda_builds,
     disk,
+    examine,
     lock_differences,
     pip_command,
     python_version,
@@ -99,6 +103,31 @@ def test_a_containers_64_mb_of_shared_memory_are_too_little(monkeypatch, tmp_pat
 def test_disk(monkeypatch, tmp_path, free_gib, state):
     monkeypatch.setattr(environment.shutil, "disk_usage", lambda path: Usage(free_gib))
     assert disk(tmp_path).state == state
+
+
+def test_of_two_installed_versions_the_first_on_the_path_counts(monkeypatch, tmp_path):
+    class Distribution(NamedTuple):
+        name: str
+        version: str
+
+    found = [Distribution("ray", "2.61.0"), Distribution("Ray", "2.60.0")]
+    monkeypatch.setattr(environment.importlib.metadata, "distributions", lambda: found)
+    monkeypatch.setattr(environment.importlib.metadata, "requires", lambda name: ["ray<2.61,>=2.60"])
+    seen = {one.name: one for one in examine(tmp_path, imports=False)}
+    assert seen["ray"].state == "broken" and seen["ray"].what.startswith("is 2.61.0")
+
+
+def test_an_environment_without_anything_is_told_and_not_traced():
+    code = (
+        "import sys; sys.path[:0] = [{!r}]; import runpy; runpy.run_module('rl_reason.cli.main', run_name='__main__')"
+    )
+    root = str(Path(environment.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", code.format(root), "doctor"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "the package typer is not installed in" in done.stderr and "make setup" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_import_that_fails_is_shown_by_its_last_line():

@@ -49,6 +49,15 @@ def test_every_name_that_the_package_writes_is_described():
     assert sorted(name for name in written if describe(name) is None) == []
 
 
+def test_the_package_writes_every_name_in_the_table():
+    """`time/<phase>_s` is put together by the loop's clock, `time/verifier/…` and `verifier/…` by the scorer."""
+    texts = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.name != "metric_names.py"]
+    written = "".join(text for text in texts if not text.startswith('"""The report') and "CHARTS" not in text)
+    made = {"time/learn_s", "time/sync_s", "accuracy/eval_greedy"}
+    plain = {name for name in METRICS if "<name>" not in name} - made
+    assert sorted(name for name in plain if f'"{name}"' not in written) == []
+
+
 def test_units_are_in_the_names():
     for name, metric in {**METRICS, **FAMILIES}.items():
         assert metric.meaning and not metric.meaning.endswith("."), name
