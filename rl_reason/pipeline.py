@@ -43,7 +43,9 @@ def run(recipe: Recipe, out: Path) -> None:
         for number, stage in enumerate(recipe.stages, start=1):
             of_stage = stage_folder(session, number)
             if not of_stage.finished() and not run_stage(session, stage, model, of_stage):
-                console.say(f"stopped in {of_stage.label}, checkpoint saved; run the same command again to continue")
+                console.say(
+                    f"stopped in {of_stage.label}, what is done is saved; run the same command again to continue"
+                )
                 return
             if of_stage.model.exists():
                 model = of_stage.model
@@ -74,7 +76,7 @@ def stage_folder(session: Session, number: int) -> StageFolder:
 
 def first_model(session: Session) -> Path:
     """The recipe's model: a folder or hub name as given, or one built from nothing in the run folder."""
-    recipe, target = session.recipe, session.folder.path / "scratch-model"
+    recipe, target = session.recipe, session.folder.scratch_model
     if recipe.model.path is not None:
         return Path(recipe.model.path)
     assert recipe.model.scratch is not None, "the schema asks for path or scratch"

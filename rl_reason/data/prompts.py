@@ -74,13 +74,13 @@ def refuse_or_skip(loaded: LoadedPrompts, on_bad: str, *, name: str) -> list[Pro
     if not loaded.prompts:
         raise DataError(f"{name}: no usable record is left; " + describe_problems(loaded.problems))
     if loaded.problems:
-        log.warning("%s: %d kept, left out are %s", name, len(loaded.prompts), describe_problems(loaded.problems))
+        log.warning("%s: %d kept, left out: %s", name, len(loaded.prompts), describe_problems(loaded.problems))
     return loaded.prompts
 
 
 def describe_problems(problems: Sequence[Problem]) -> str:
     """The count by kind, then one line a problem, at most 20 of them."""
-    lines = [f"{len(problems)} problems: {count_by_kind(problems)}"]
+    lines = [f"{len(problems)} problem{'' if len(problems) == 1 else 's'}: {count_by_kind(problems)}"]
     lines += [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
     if len(problems) > SHOWN_PROBLEMS:
         lines.append(f"  … and {len(problems) - SHOWN_PROBLEMS} more")

@@ -28,6 +28,10 @@ _WITH_REWARD_LEFT_OUT = "learner/loss"
 """In RL the loss says nothing that reward does not; the line is short."""
 
 
+_WIDTH_OF_FILES = 200
+"""A log has room for a table's natural width; only a terminal must squeeze it."""
+
+
 class Console:
     """Progress of one stage at a time; also a `protocols.Tracker`, so that it can be one of a `FanOutTracker`."""
 
@@ -88,7 +92,8 @@ class Console:
 
     def table(self, rows: Sequence[Mapping[str, str]], *, title: str = "") -> None:
         """Print rows as a table; columns are the keys in order of first appearance, missing cells stay empty."""
-        self._out.print(render_table(rows, title=title))
+        wide = None if self._out.is_terminal else _WIDTH_OF_FILES
+        self._out.print(render_table(rows, title=title), width=wide)
 
     def log(self, metrics: Mapping[str, Any]) -> None:
         """`Tracker.log`: the same as `update`."""

@@ -7,6 +7,7 @@
       trajectories/      <stage>-000012.parquet, one file an iteration
       stages/01-sft/     checkpoints/  model/  result.json (there once the stage is finished)
       stages/02-rl/      …
+      scratch-model/     where the recipe builds its first model from nothing
       checkpoints        link to the checkpoints of the stage that ran last
       model              link to the model of the stage that finished last
       report.html
@@ -25,6 +26,7 @@ import logging
 import os
 import platform
 import re
+import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -108,6 +110,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.model = path / "model"
         self.report = path / "report.html"
+        self.scratch_model = path / "scratch-model"
         self.lock_file = path / ".lock"
 
     def exists(self) -> bool:
@@ -118,7 +121,7 @@ class RunFolder:
         """Make the folders; a run folder that is there already is left as it is.
 
         Raises:
-            ConfigError: the path is a file, or a folder with other things in it.
+            ConfigError: the path is a file, or a folder with other things in it, or cannot be written to.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"--out {self.path} is a file; give a folder that is new, empty, or an earlier run's")
@@ -129,9 +132,15 @@ class RunFolder:
                     f"--out {self.path} holds other things ({', '.join(others[:5])}) and no run; "
                     "give a folder that is new, empty, or an earlier run's"
                 )
-        with full_disk_named(str(self.path), _nearest(self.path)):
-            self.trajectories.mkdir(parents=True, exist_ok=True)
-            self.stages_folder.mkdir(exist_ok=True)
+        try:
+            with full_disk_named(str(self.path), _nearest(self.path)):
+                self.trajectories.mkdir(parents=True, exist_ok=True)
+                self.stages_folder.mkdir(exist_ok=True)
+                self.lock_file.touch()
+        except OSError as error:
+            raise ConfigError(
+                f"--out {self.path} cannot be written to ({error.strerror}: {error.filename}); give another folder"
+            ) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -178,12 +187,23 @@ class RunFolder:
     def write_resolved(self, text: str) -> None:
         """Write `resolved.yaml`, or check that a resumed run still has the same recipe.
 
+        Another recipe is taken where the earlier one came to nothing, as when its data was refused.
+
         Raises:
             ConfigError: the recipe differs from the one that this folder was begun with; the differing lines are shown.
         """
         if self.exists():
             before = self.resolved.read_text(encoding="utf-8")
             if before == text:
+                return
+            if self._came_to_nothing():
+                log.warning(
+                    "%s: the recipe has changed, and nothing was done by the earlier one: begun anew", self.path
+                )
+                shutil.rmtree(self.scratch_model, ignore_errors=True)
+                shutil.rmtree(self.stages_folder)
+                self.stages_folder.mkdir()
+                write_text_atomic(self.resolved, text)
                 return
             changed = [
                 line
@@ -196,6 +216,11 @@ class RunFolder:
                 + "\nGive another folder with --out, or the recipe as it was."
             )
         write_text_atomic(self.resolved, text)
+
+    def _came_to_nothing(self) -> bool:
+        """No line of metrics, no checkpoint, no model, no result."""
+        written = self.metrics.exists() and self.metrics.stat().st_size > 0
+        return not written and not any(path.is_file() for path in self.stages_folder.rglob("*"))
 
     def record_start(self, *, recipe: str, seeds: Mapping[str, int], parents: Sequence[Path]) -> None:
         """Write `provenance.json`, or add this start to it (a resumed run may run elsewhere, on other versions).

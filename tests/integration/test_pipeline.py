@@ -1,7 +1,8 @@
-"""A whole recipe with the real parts; killed, stopped and damaged, and every time the same metrics in the end."""
+"""A whole recipe with the real parts; killed, stopped, damaged, on a full disk: the same metrics in the end."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rl_reason.tracking.checkpoints import CheckpointStore
 from rl_reason.tracking.metric_names import depends_on_clock
 
 RECIPE = """
@@ -212,3 +214,33 @@ def test_with_roll_outs_under_way_a_killed_run_continues_bit_for_bit(recipe, tmp
     assert (checkpoint / "rollouts.pkl").stat().st_size > 0
     assert "continuing after 2 of 5" in finish(start(lagging, out))
     assert len(rows(out)) == 5 and without_times(out) == without_times(tmp_path / "whole")
+
+
+IN_A_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
+"""Where a user without rights may mount, for this process and its children alone."""
+ON_A_SMALL_DISK = """
+set -e
+mount -t tmpfs -o size=4400k none disk
+"$1" -m rl_reason.cli.main run "$2" --out disk/run > first.log 2>&1 && exit 7
+cp -r disk/run/stages/02-rl/checkpoints kept
+mount -o remount,size=64m disk
+"$1" -m rl_reason.cli.main run "$2" --out disk/run > second.log 2>&1
+cp -r disk/run resumed
+"""
+"""The disk holds the warm-up and one or two checkpoints of the rl stage."""
+
+
+def test_on_a_full_disk_it_stops_with_a_message_and_goes_on_when_there_is_space(whole, recipe, tmp_path):
+    probe = [*IN_A_NAMESPACE, "mount", "-t", "tmpfs", "none", str(tmp_path)]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs in a namespace of our own is not permitted here")
+    (tmp_path / "disk").mkdir()
+    command = [*IN_A_NAMESPACE, "bash", "-c", ON_A_SMALL_DISK, "bash", sys.executable, str(recipe)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    first = (tmp_path / "first.log").read_text()
+    assert done.returncode == 0, done.stderr + first[-4000:]
+    assert "run the same command again" in first.splitlines()[-1] and "Traceback" not in first
+    found = CheckpointStore(tmp_path / "kept", keep=2).newest()
+    assert found is not None and found.damaged == () and found.step in (2, 4, 6)
+    assert f"continuing after {found.step} of 7" in (tmp_path / "second.log").read_text()
+    assert without_times(tmp_path / "resumed") == without_times(whole[0])

@@ -158,8 +158,8 @@ def test_skip_keeps_the_good_ones_and_logs_counts_and_places(caplog):
     loaded = LoadedPrompts([Prompt("a", "q", "1")], [Problem("f:1", "line", "is broken", "broken line")])
     with caplog.at_level("WARNING"):
         assert refuse_or_skip(loaded, "skip", name="f") == loaded.prompts
-    assert "f: 1 kept, left out are 1 problems: 1 broken line\n  f:1: line: is broken" in caplog.text
-    with pytest.raises(DataError, match="f: no usable record is left; 1 problems"):
+    assert "f: 1 kept, left out: 1 problem: 1 broken line\n  f:1: line: is broken" in caplog.text
+    with pytest.raises(DataError, match="f: no usable record is left; 1 problem"):
         refuse_or_skip(LoadedPrompts([], loaded.problems), "skip", name="f")
     with pytest.raises(DataError, match="'refuse' or 'skip'"):
         refuse_or_skip(loaded, "ignore", name="f")

@@ -31,7 +31,7 @@ def test_create_makes_the_layout_and_takes_its_own_folder_again(tmp_path):
     run.write_resolved("a: 1\n")
     run.create()
     assert run.exists()
-    assert sorted(path.name for path in run.path.iterdir()) == ["resolved.yaml", "stages", "trajectories"]
+    assert sorted(path.name for path in run.path.iterdir()) == [".lock", "resolved.yaml", "stages", "trajectories"]
 
 
 def test_create_refuses_a_file_and_a_folder_of_other_things(tmp_path):
@@ -42,10 +42,39 @@ def test_create_refuses_a_file_and_a_folder_of_other_things(tmp_path):
         RunFolder(tmp_path / "notes.txt").create()
 
 
+@pytest.mark.parametrize("path", ["/proc/rl-reason-run", "/dev/null/run"])
+def test_a_place_that_cannot_be_written_to_is_named(path):
+    with pytest.raises(ConfigError, match=rf"--out {path} cannot be written to \(.*; give another folder"):
+        RunFolder(Path(path)).create()
+
+
+def test_another_recipe_is_taken_where_the_first_came_to_nothing(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    run.write_resolved("tau: 0.1\n")
+    run.stage(1, "sft")
+    run.scratch_model.mkdir()
+    run.write_resolved("tau: 0.2\n")
+    assert run.resolved.read_text() == "tau: 0.2\n"
+    assert not run.scratch_model.exists() and run.stages() == []
+
+
+@pytest.mark.parametrize("made", ["metrics.jsonl", "stages/01-sft/checkpoints/step-000001/state.json"])
+def test_another_recipe_is_refused_as_soon_as_anything_is_done(tmp_path, made):
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    run.write_resolved("tau: 0.1\n")
+    (run.path / made).parent.mkdir(parents=True, exist_ok=True)
+    (run.path / made).write_text("{}\n")
+    with pytest.raises(ConfigError, match="begun with another recipe"):
+        run.write_resolved("tau: 0.2\n")
+
+
 def test_another_recipe_is_refused_with_the_lines_that_differ(tmp_path):
     run = RunFolder(tmp_path)
     run.write_resolved("name: a\ntau: 0.1\n")
     run.write_resolved("name: a\ntau: 0.1\n")
+    run.metrics.write_text("{}\n")
     with pytest.raises(ConfigError) as caught:
         run.write_resolved("name: a\ntau: 0.2\n")
     assert "  -tau: 0.1\n  +tau: 0.2\n" in str(caught.value) and "name" not in str(caught.value).split("lines", 1)[-1]
