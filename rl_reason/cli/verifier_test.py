@@ -74,7 +74,7 @@ def _print(report: Report, ref: str) -> None:
     broken = sum(bool(report.of(check)) for check in CHECKS)
     console.print(
         f"\n{escape(ref)}: {summary}; "
-        + (f"[red]{broken} promises broken[/]" if broken else "[green]keeps the contract[/]")
+        + (f"[red]{broken} promise{'' if broken == 1 else 's'} broken[/]" if broken else "[green]keeps the contract[/]")
     )
     if report.passed and set(report.verdicts) == {"unjudged"}:
         console.print("It judged nothing: give it lines with what it needs by --cases, or a class attribute `example`.")
