@@ -141,6 +141,13 @@ class Score:
     """For people: why, in one line."""
     seconds: float = 0.0
     """Time the verifiers took."""
+    judgements: Mapping[str, Score] = field(default_factory=dict[str, "Score"])
+    """Verifier name -> its own score, where this one is made of several; the first is the primary one's."""
+
+    def contradicts(self, other: Score) -> bool:
+        """Both have judged, and not alike. What could not be judged contradicts nothing."""
+        judged = Verdict.UNJUDGED not in (self.verdict, other.verdict)
+        return judged and self.verdict is not other.verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,16 @@ def scorer(recipe: Recipe) -> PoolScorer:
     """The verifier pool with the recipe's weights; starts its processes."""
     section = recipe.rewards
     pool = VerifierPool(
-        [VerifierSpec(choice.name, choice.name, dict(choice.options)) for choice in section.verifiers],
+        [
+            VerifierSpec(choice.name, choice.name, dict(choice.options), choice.deadline_s)
+            for choice in section.verifiers
+        ],
         workers=section.workers,
         deadline_s=section.deadline_s,
         memory_limit_mib=section.memory_mib,
     )
-    return PoolScorer(pool, [choice.weight for choice in section.verifiers])
+    weights = [choice.weight for choice in section.verifiers]
+    return PoolScorer(pool, weights, [choice.name for choice in section.verifiers if choice.compare])
 
 
 def sampler(stage: Rl, prompts: Sequence[Prompt], seed: int) -> Sampler:

@@ -256,6 +256,9 @@ def _rewards(recipe: Recipe) -> Iterator[Problem]:
     if verifiers and not any(verifier.weight for verifier in verifiers):
         message = "all weights are 0, so no response would earn anything: give one verifier a weight."
         yield Problem((*here, 0, "weight"), "0", message, involves=(here,))
+    if verifiers and verifiers[0].compare:
+        message = "this is the first verifier, the one that others are compared with: set it on a later one."
+        yield Problem((*here, 0, "compare"), "true", message)
     seen: set[str] = set()
     for index, verifier in enumerate(verifiers):
         if verifier.name in seen:

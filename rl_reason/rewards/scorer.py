@@ -4,22 +4,22 @@
     verdict = that of the first verifier, the primary one, which says what "correct" means
     UNJUDGED, with no reward, as soon as the primary verifier or any verifier with a weight other than 0 could not judge
 
-A verifier with weight 0 that is not the first is only watched: its score appears in `parts` when it has one.
+A verifier with weight 0 that is not the first is only watched: its score appears in `parts` when it has one. A verifier
+that hangs or crashes could not judge; the scores of the others are kept in `parts` and `judgements` all the same.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Collection, Sequence
 
 from rl_reason.errors import VerifierError
 from rl_reason.rewards.pool import Outcome, VerifierPool
+from rl_reason.rewards.tally import Tally
 from rl_reason.types import Score, Trajectory, Verdict
 
 _SILENCE_S = 60.0
-"""With work outstanding, the pool is given up after deadline_s plus so long without any outcome."""
+"""With work outstanding, the pool is given up after the sum of the deadlines plus so long without any outcome."""
 
 
 class PoolScorer:
@@ -28,16 +28,21 @@ class PoolScorer:
     Args:
         pool: its verifiers' order decides which one is primary: the first.
         weights: one for each verifier of the pool, in its order.
+        compared: names of verifiers whose verdicts are compared with the primary one's.
     """
 
-    def __init__(self, pool: VerifierPool, weights: Sequence[float]) -> None:
+    def __init__(self, pool: VerifierPool, weights: Sequence[float], compared: Collection[str] = ()) -> None:
         if len(weights) != len(pool.names) or not all(math.isfinite(weight) for weight in weights):
             raise VerifierError(
                 f"need one finite weight for each of the verifiers {list(pool.names)}, not {list(weights)}"
             )
         self._pool = pool
+        unknown = set(compared) - set(pool.names[1:])
+        if unknown:
+            raise VerifierError(f"{sorted(unknown)} cannot be compared with {pool.names[0]!r}: no later verifiers")
         self._weights = tuple(float(weight) for weight in weights)
-        self._forget_counts()
+        self._compared = frozenset(compared)
+        self._start_counting()
 
     def submit(self, trajectory: Trajectory) -> None:
         """Hand over one finished response; returns at once."""
@@ -50,7 +55,7 @@ class PoolScorer:
             VerifierError: the pool lost its workers, or was silent past every deadline.
         """
         scores: dict[tuple[str, int], Score] = {}
-        patience_s = self._pool.deadline_s + _SILENCE_S
+        patience_s = self._pool.longest_s + _SILENCE_S
         while self._pool.outstanding:
             taken = self._pool.take(timeout_s=patience_s)
             if not taken:
@@ -66,19 +71,15 @@ class PoolScorer:
         return scores
 
     def metrics(self) -> dict[str, float]:
-        """Since the last call: `reward/unjudged_*`, `reward/worker_restarts`, and time and failures by verifier."""
+        """Since the last call: `reward/unjudged_*`, `reward/worker_restarts`, and each verifier's tally."""
         metrics = {
             "reward/unjudged_count": float(self._unjudged),
             "reward/unjudged_fraction": self._unjudged / self._judged if self._judged else 0.0,
             "reward/worker_restarts": float(self._pool.restarts - self._restarts),
         }
-        for index, name in enumerate(self._pool.names):
-            seconds = self._seconds[index] or [0.0]
-            metrics[f"time/verifier/{name}/p50_s"] = float(np.percentile(seconds, 50))
-            metrics[f"time/verifier/{name}/p99_s"] = float(np.percentile(seconds, 99))
-            metrics[f"verifier/{name}/timeouts"] = float(self._failures["timeout"][index])
-            metrics[f"verifier/{name}/crashes"] = float(self._failures["crash"][index])
-        self._forget_counts()
+        for name, tally in zip(self._pool.names, self._tallies, strict=True):
+            metrics |= tally.metrics(name)
+        self._start_counting()
         return metrics
 
     def close(self) -> None:
@@ -87,28 +88,25 @@ class PoolScorer:
 
     def _count(self, outcome: Outcome) -> None:
         self._judged += 1
-        if outcome.failure:
-            self._failures[outcome.failure][outcome.failed] += 1
-            self._seconds[outcome.failed].append(outcome.scores[outcome.failed].seconds)
-            return
-        for seconds, score in zip(self._seconds, outcome.scores, strict=True):
-            seconds.append(score.seconds)
+        primary = outcome.scores[0]
+        failures = outcome.failures or ("",) * len(outcome.scores)
+        for tally, score, failure in zip(self._tallies, outcome.scores, failures, strict=True):
+            tally.count(score, failure, primary)
 
-    def _forget_counts(self) -> None:
-        count = len(self._weights)
+    def _start_counting(self) -> None:
         self._judged = self._unjudged = 0
         self._restarts = self._pool.restarts
-        self._seconds: list[list[float]] = [[] for _ in range(count)]
-        self._failures = {"timeout": [0] * count, "crash": [0] * count}
+        self._tallies = [Tally(compared=name in self._compared) for name in self._pool.names]
 
 
 def combine(names: Sequence[str], weights: Sequence[float], scores: Sequence[Score]) -> Score:
     """One score out of several verifiers' (the rule is at the top of this file). All arguments are [verifiers]."""
     seconds = sum(score.seconds for score in scores)
     parts = {name: score.reward for name, score in zip(names, scores, strict=True) if score.reward is not None}
+    judgements = dict(zip(names, scores, strict=True)) if len(scores) > 1 else {}
     for position, (name, weight, score) in enumerate(zip(names, weights, scores, strict=True)):
         if score.verdict is Verdict.UNJUDGED and (position == 0 or weight):
-            return Score(Verdict.UNJUDGED, None, parts, f"{name}: {score.reason}", seconds)
+            return Score(Verdict.UNJUDGED, None, parts, f"{name}: {score.reason}", seconds, judgements)
     reward = sum(weight * parts[name] for name, weight in zip(names, weights, strict=True) if weight)
     reasons = [f"{name}: {score.reason}" for name, score in zip(names, scores, strict=True) if score.reason]
-    return Score(scores[0].verdict, float(reward), parts, "; ".join(reasons), seconds)
+    return Score(scores[0].verdict, float(reward), parts, "; ".join(reasons), seconds, judgements)

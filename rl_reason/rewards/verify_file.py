@@ -103,7 +103,7 @@ def _advance(
 ) -> int:
     """Take what is finished and write what is next in order; returns the index to write next."""
     waiting, scores = state
-    patience_s = pool.deadline_s + _SILENCE_S
+    patience_s = pool.longest_s + _SILENCE_S
     taken = pool.take(timeout_s=patience_s)
     if not taken:
         raise VerifierError(f"no verdict for {patience_s:g} s; is the machine overloaded? Use fewer --workers")

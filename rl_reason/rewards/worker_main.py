@@ -1,7 +1,8 @@
 """What runs inside one worker process of the verifier pool: load the verifiers, judge batches until the pipe ends.
 
-The parent reads `PROGRESS` from shared memory to see which response is being judged and since when, so that it can
+The parent reads `PROGRESS` from shared memory to see which verifier is at which response since when, so that it can
 kill this process at the deadline: no signals or threads are used in here, and a verifier stuck in C is no exception.
+Scores go back one by one verifier, so that those of a response whose next verifier hangs are not lost.
 """
 
 from __future__ import annotations
@@ -28,18 +29,26 @@ from rl_reason.rewards.card import option_hint
 from rl_reason.types import Prompt, Score, Verdict
 
 PROGRESS = struct.Struct("=dqq")
-"""Monotonic second at which the current response was begun (0: none), its number, the verifier at work on it."""
+"""Monotonic second at which the current verifier began (0: none is at work), the response's number, the verifier."""
+CALLED_OFF = struct.Struct("=q")
+"""Behind it in the shared page: the number of the last batch that is to be left alone, written by the parent."""
 FLUSH_S = 0.05
 """Finished scores wait at most so long for the rest of their batch."""
 
-READY, FAILED, SCORES = "ready", "failed", "scores"
-"""Kinds of messages to the parent."""
+MAX_REASON_CHARS = 2_000
+
+READY, FAILED, SCORES, GROWN = "ready", "failed", "scores", "grown"
+"""Kinds of messages to the parent; GROWN asks to be replaced when the batch is done."""
 
 PackedScore = tuple[str, float | None, dict[str, float], str, float]
-PackedResult = tuple[int, list[PackedScore], str, int]
-"""Response's number, a score for each verifier, what failed ("" or "crash"), which verifier that was."""
+PackedResult = tuple[int, int, PackedScore, str]
+"""Response's number, the verifier's index, its score, how it failed ("" or "crash")."""
+Batch = tuple[int, list[tuple[int, tuple[int, ...], bytes]]]
+"""Its number; of each response the number, the verifiers that are not wanted, and what `pack` made of it."""
 
 _PR_SET_PDEATHSIG = 1
+_PAGE_BYTES = resource.getpagesize()
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,8 @@ class Setup:
     """(name, reference, options)."""
     memory_limit_bytes: int
     """Of address space; 0 for none."""
+    growth_limit_bytes: int
+    """Of resident memory since the verifiers were loaded; past it the process asks to be replaced."""
 
 
 def main(pipe: int, progress: int, parent: int) -> None:
@@ -68,7 +79,8 @@ def main(pipe: int, progress: int, parent: int) -> None:
             connection.send((FAILED, str(error)))
             return
         connection.send((READY, ""))
-        while _judge_batch(connection, page, verifiers):
+        grown_at = _resident_bytes() + setup.growth_limit_bytes
+        while _judge_batch(connection, page, verifiers, grown_at):
             pass
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent closed its end or is gone
@@ -101,7 +113,7 @@ def pack(prompt: Prompt, response: str) -> bytes:
 def unpack_score(packed: PackedScore) -> Score:
     """A score as the rest of the framework knows it."""
     verdict, reward, parts, reason, seconds = packed
-    return Score(Verdict(verdict), reward, parts, reason, seconds)
+    return Score(_VERDICTS[verdict], reward, parts, reason, seconds)
 
 
 def _limit(memory_limit_bytes: int) -> None:
@@ -110,55 +122,62 @@ def _limit(memory_limit_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))
 
 
-def _judge_batch(connection: Connection, page: mmap.mmap, verifiers: Sequence[Verifier]) -> bool:
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * _PAGE_BYTES
+
+
+def _judge_batch(connection: Connection, page: mmap.mmap, verifiers: Sequence[Verifier], grown_at: int) -> bool:
     """Judge one batch; False when this process had better be replaced, because memory ran out."""
+    batch: Batch = pickle.loads(connection.recv_bytes())
     results: list[PackedResult] = []
     flushed = time.monotonic()
-    for number, payload in pickle.loads(connection.recv_bytes()):
+    for number, unwanted, payload in batch[1]:
+        if CALLED_OFF.unpack_from(page, PROGRESS.size)[0] >= batch[0]:
+            break
         fields, response = pickle.loads(payload)
-        result, healthy = _judge(number, Prompt(*fields), response, page, verifiers)
-        results.append(result)
-        now = time.monotonic()
-        if not healthy or now - flushed > FLUSH_S:
-            connection.send((SCORES, results))
-            results, flushed = [], now
-        if not healthy:
-            return False
-    connection.send((SCORES, results))
+        prompt = Prompt(*fields)
+        for index, verifier in enumerate(verifiers):
+            if index in unwanted:
+                continue
+            begun = time.monotonic()
+            if begun - flushed > FLUSH_S and results:
+                _send(connection, results)
+                results, flushed = [], begun
+            PROGRESS.pack_into(page, 0, begun, number, index)
+            score, failure, healthy = _judge(verifier, prompt, response)
+            PROGRESS.pack_into(page, 0, 0.0, number, index)
+            results.append((number, index, score, failure))
+            if not healthy:
+                _send(connection, results)
+                return False
+    if _resident_bytes() > grown_at:
+        connection.send((GROWN, None))
+    _send(connection, results)
     return True
 
 
-def _judge(
-    number: int, prompt: Prompt, response: str, page: mmap.mmap, verifiers: Sequence[Verifier]
-) -> tuple[PackedResult, bool]:
-    scores: list[PackedScore] = []
-    begun = time.monotonic()
-    for index, verifier in enumerate(verifiers):
-        PROGRESS.pack_into(page, 0, begun, number, index)
-        start = time.perf_counter()
-        try:
-            score = verifier.verify(prompt, response)
-            packed = _packed(score, time.perf_counter() - start)
-        except MemoryError:
-            PROGRESS.pack_into(page, 0, 0.0, number, index)
-            return (number, _unjudged(len(verifiers), "ran out of the worker's memory limit"), "crash", index), False
-        except (Exception, SystemExit) as error:  # whatever a plug-in throws says only that it could not judge
-            PROGRESS.pack_into(page, 0, 0.0, number, index)
-            reason = f"verifier raised {type(error).__name__}: {str(error)[:200]}"
-            return (number, _unjudged(len(verifiers), reason), "crash", index), True
-        scores.append(packed)
-    PROGRESS.pack_into(page, 0, 0.0, number, 0)
-    return (number, scores, "", 0), True
+def _send(connection: Connection, results: Sequence[PackedResult]) -> None:
+    connection.send_bytes(pickle.dumps((SCORES, results), protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def _judge(verifier: Verifier, prompt: Prompt, response: str) -> tuple[PackedScore, str, bool]:
+    """The score, how the verifier failed ("" or "crash"), and whether this process is still fit for work."""
+    start = time.perf_counter()
+    try:
+        score = verifier.verify(prompt, response)
+        return _packed(score, time.perf_counter() - start), "", True
+    except MemoryError:
+        reason, healthy = "ran out of the worker's memory limit", False
+    except (Exception, SystemExit) as error:  # whatever a plug-in throws says only that it could not judge
+        reason, healthy = f"verifier raised {type(error).__name__}: {str(error)[:200]}", True
+    return (Verdict.UNJUDGED.value, None, {}, reason, time.perf_counter() - start), "crash", healthy
 
 
 def _packed(score: Score, seconds: float) -> PackedScore:
     if score.verdict is Verdict.UNJUDGED:
-        return (score.verdict.value, None, {}, score.reason, seconds)
+        return (score.verdict.value, None, {}, str(score.reason)[:MAX_REASON_CHARS], seconds)
     if score.reward is None or not isfinite(score.reward):
         raise TypeError(f"verify returned reward {score.reward!r} with verdict {score.verdict.value}; give a number")
     parts = {str(name): float(value) for name, value in score.parts.items()}
-    return (score.verdict.value, float(score.reward), parts, score.reason, seconds)
-
-
-def _unjudged(count: int, reason: str) -> list[PackedScore]:
-    return [(Verdict.UNJUDGED.value, None, {}, reason, 0.0)] * count
+    return (score.verdict.value, float(score.reward), parts, str(score.reason)[:MAX_REASON_CHARS], seconds)

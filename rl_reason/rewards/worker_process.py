@@ -15,7 +15,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-from rl_reason.rewards.worker_main import PROGRESS, Setup
+from rl_reason.rewards.worker_main import CALLED_OFF, PROGRESS, Setup
 
 _BOOT = (
     "import sys; sys.path[:] = {path!r}; from rl_reason.rewards.worker_main import main; main({pipe}, {page}, {pid})"
@@ -58,6 +58,9 @@ class WorkerProcess:
         self.progressed = False
         """It has judged some of its present batch."""
         self.judged = 0
+        """Responses, by all of its verifiers or some."""
+        self.batch = 0
+        """Number of its present or last batch."""
         self.heard = 0.0
         """Monotonic second of the last message to or from it."""
         self.begun = time.monotonic()
@@ -94,6 +97,10 @@ class WorkerProcess:
     def progress(self) -> tuple[float, int, int]:
         """(monotonic second at which the current response was begun, or 0; its number; the verifier at work)."""
         return PROGRESS.unpack_from(self._page, 0)
+
+    def call_off(self) -> None:
+        """Leave the present batch alone but for the response that is being judged."""
+        CALLED_OFF.pack_into(self._page, PROGRESS.size, self.batch)
 
     def kill(self) -> list[tuple[str, Any]]:
         """End the worker and all of its process group now; returns the messages that it had still sent."""

@@ -15,6 +15,7 @@ from rl_reason.cluster.placement import Starting
 from rl_reason.cluster.session import ray_session
 from rl_reason.config.schema.recipe import Recipe
 from rl_reason.tracking.console import Console
+from rl_reason.tracking.disagreements import DisagreementTracker
 from rl_reason.tracking.fan_out import FanOutTracker
 from rl_reason.tracking.jsonl import JsonlTracker
 from rl_reason.tracking.run_folder import RunFolder, StageFolder
@@ -97,9 +98,12 @@ class Session:
             every=section.trajectories_every,
             responses=section.trajectories_per_iteration,
         )
+        compared = [verifier.name for verifier in self.recipe.rewards.verifiers if verifier.compare]
+        disagreements = DisagreementTracker(self.folder.disagreements, stage=stage.label, compared=compared)
         jsonl.rewind(finished)
+        disagreements.rewind(finished)
         self.console.start_stage(stage.label, total, start=finished)
-        return FanOutTracker([jsonl, self.console, *wandb_trackers(self.recipe, self.folder, stage)])
+        return FanOutTracker([jsonl, disagreements, self.console, *wandb_trackers(self.recipe, self.folder, stage)])
 
 
 @contextmanager

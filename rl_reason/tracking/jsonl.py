@@ -53,11 +53,7 @@ class JsonlTracker:
         ordered = {"iteration": metrics["iteration"], "stage": self._stage} | {
             name: _plain(metrics[name]) for name in sorted(metrics) if name not in ("iteration", "stage")
         }
-        line = json.dumps(ordered, allow_nan=False) + "\n"
-        with full_disk_named(str(self._metrics), self._metrics.parent), self._metrics.open("ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append(self._metrics, json.dumps(ordered, allow_nan=False) + "\n")
 
     def log_groups(self, iteration: int, groups: Sequence[Group], advantages: Sequence[Sequence[float]]) -> None:
         """Keep the iteration's responses, when it is one of those to keep.
@@ -80,12 +76,7 @@ class JsonlTracker:
         Raises:
             CheckpointError: a line in the middle of the file is damaged; the message names it.
         """
-        if self._metrics.exists():
-            content = self._metrics.read_bytes()
-            lines = content.splitlines(keepends=True)
-            kept = b"".join(line for n, line in enumerate(lines, start=1) if not self._is_mine(line, n, start))
-            if kept != content:
-                write_bytes_atomic(self._metrics, kept)
+        forget(self._metrics, self._stage, start)
         sweep(self._folder)
         for path in self._folder.iterdir():
             parsed = trajectories.parse_name(path)
@@ -95,14 +86,40 @@ class JsonlTracker:
     def close(self) -> None:
         """Nothing is buffered."""
 
-    def _is_mine(self, line: bytes, number: int, start: int) -> bool:
+
+def append(path: Path, lines: str) -> None:
+    """Add whole lines to a JSON-lines file; they are on disk on return.
+
+    Raises:
+        CheckpointError: the disk is full.
+    """
+    with full_disk_named(str(path), path.parent), path.open("ab") as file:
+        file.write(lines.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def forget(path: Path, stage: str, start: int) -> None:
+    """Drop a stage's lines of iterations `start` and later; other stages are untouched.
+
+    Raises:
+        CheckpointError: a line in the middle of the file is damaged; the message names it.
+    """
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    kept: list[bytes] = []
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
         try:
             row = json.loads(line)
         except ValueError as error:
             raise CheckpointError(
-                f"{self._metrics}:{number} is not JSON ({error}): the file was damaged from outside. Delete that line."
+                f"{path}:{number} is not JSON ({error}): the file was damaged from outside. Delete that line."
             ) from error
-        return row["stage"] == self._stage and row["iteration"] >= start
+        if row["stage"] != stage or row["iteration"] < start:
+            kept.append(line)
+    if len(joined := b"".join(kept)) != len(content):
+        write_bytes_atomic(path, joined)
 
 
 def repair(path: Path) -> int:

@@ -68,7 +68,12 @@ METRICS: dict[str, Metric] = {
     "time/verifier/<name>/p50_s": Metric("s", "median time that a verifier took for a response"),
     "time/verifier/<name>/p99_s": Metric("s", "99th percentile of the time that a verifier took for a response"),
     "verifier/<name>/timeouts": Metric("responses", "not judged by a verifier: it ran past its deadline"),
-    "verifier/<name>/crashes": Metric("responses", "not judged by a verifier: its process died"),
+    "verifier/<name>/crashes": Metric("responses", "not judged by a verifier: it raised an error or its process died"),
+    "verifier/<name>/unjudged": Metric("responses", "not judged by a verifier, for whatever reason"),
+    "verifier/<name>/right_fraction": Metric("fraction", "right, of the responses that a verifier judged"),
+    "verifier/<name>/disagreement_fraction": Metric(
+        "fraction", "other verdict than the first verifier's, of the responses that both judged"
+    ),
 }
 
 FAMILIES: dict[str, Metric] = {

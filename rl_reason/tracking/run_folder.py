@@ -5,6 +5,7 @@
       provenance.json    versions, seeds, recipe hash, parents, every start
       metrics.jsonl      one line an iteration, all stages
       trajectories/      <stage>-000012.parquet, one file an iteration
+      disagreements.jsonl  responses of which two compared verifiers think differently, where there are any
       stages/01-sft/     checkpoints/  model/  result.json (there once the stage is finished)
       stages/02-rl/      …
       scratch-model/     where the recipe builds its first model from nothing
@@ -106,6 +107,7 @@ class RunFolder:
         self.provenance = path / "provenance.json"
         self.metrics = path / "metrics.jsonl"
         self.trajectories = path / "trajectories"
+        self.disagreements = path / "disagreements.jsonl"
         self.stages_folder = path / "stages"
         self.checkpoints = path / "checkpoints"
         self.model = path / "model"

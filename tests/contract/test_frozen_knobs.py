@@ -98,6 +98,8 @@ FROZEN = [
     "rewards.verifiers.name",
     "rewards.verifiers.weight",
     "rewards.verifiers.options",
+    "rewards.verifiers.deadline_s",
+    "rewards.verifiers.compare",
     "rewards.workers",
     "rewards.deadline_s",
     "rewards.memory_mib",

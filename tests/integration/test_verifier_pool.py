@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -62,6 +63,24 @@ class Nasty:
 class Slow:
     def verify(self, prompt, response):
         time.sleep(float(response))
+        return right()
+
+class Tally:
+    def __init__(self, *, limit=2**22):
+        self.limit, self.kept = limit, []
+
+    def verify(self, prompt, response):
+        self.kept.append(b"x" * self.limit)
+        return right(str(len(self.kept)))
+
+class Noted:
+    def __init__(self, *, note, seconds):
+        self.note, self.seconds = note, seconds
+
+    def verify(self, prompt, response):
+        with open(self.note, "a") as file:
+            print("called", file=file)
+        time.sleep(self.seconds)
         return right()
 
 class NoVerify:
@@ -120,7 +139,93 @@ def test_every_way_to_misbehave_costs_that_response_only(plugin: str) -> None:
     assert reasons["raise"] == "verifier raised KeyError: 'nothing there'"
     assert "AttributeError" in reasons["no score"] and "reward None" in reasons["no reward"]
     assert reasons["sys.exit"] == "verifier raised SystemExit: 3"
-    assert restarts == 4  # hang, hang in C, exit, bomb
+    assert restarts == 8  # hang, hang in C, exit, bomb, in either verifier
+
+
+def test_a_verifier_that_fails_takes_no_other_verifiers_score_along(plugin: str) -> None:
+    specs = [
+        VerifierSpec("before", f"{plugin}:Tally", {"limit": 0}),
+        VerifierSpec("nasty", f"{plugin}:Nasty", deadline_s=0.3),
+        VerifierSpec("after", f"{plugin}:Tally", {"limit": 0}),
+    ]
+    responses = ["hang", "exit", "bomb", "raise", "4"]
+    with VerifierPool(specs, workers=1, deadline_s=30.0, memory_limit_mib=768) as pool:
+        outcomes = judge(pool, responses)
+    verdicts = [tuple(score.verdict.value for score in outcome.scores) for outcome in outcomes]
+    assert verdicts == [("right", "unjudged", "right")] * 4 + [("right", "right", "right")]
+    failures = [outcome.failures for outcome in outcomes]
+    assert failures == [("", "timeout", "")] + [("", "crash", "")] * 3 + [()]
+    assert outcomes[0].scores[1].reason == "nasty was stopped at the deadline of 0.3 s"
+    assert 0.3 <= outcomes[0].scores[1].seconds < 2.0
+
+
+def test_each_verifier_has_a_deadline_of_its_own(plugin: str) -> None:
+    specs = [VerifierSpec("patient", f"{plugin}:Slow"), VerifierSpec("hasty", f"{plugin}:Slow", deadline_s=0.2)]
+    with VerifierPool(specs, workers=2, deadline_s=20.0) as pool:
+        outcomes = judge(pool, ["0.6", "0"])
+        assert pool.longest_s == 20.2
+    assert [outcome.failures for outcome in outcomes] == [("", "timeout"), ()]
+    assert [score.verdict for score in outcomes[0].scores] == [Verdict.RIGHT, Verdict.UNJUDGED]
+
+
+def test_an_expensive_score_is_not_computed_again_when_a_later_verifier_hangs(plugin: str, tmp_path: Path) -> None:
+    note = tmp_path / "calls"
+    specs = [
+        VerifierSpec("expensive", f"{plugin}:Noted", {"note": str(note), "seconds": 0.2}),
+        VerifierSpec("nasty", f"{plugin}:Nasty", deadline_s=0.3),
+    ]
+    with VerifierPool(specs, workers=1) as pool:
+        assert [score.verdict for score in judge(pool, ["hang"])[0].scores] == [Verdict.RIGHT, Verdict.UNJUDGED]
+    assert note.read_text() == "called\n"
+
+
+def test_neighbours_of_a_hanging_response_are_judged_by_an_idle_worker_at_once(plugin: str) -> None:
+    with VerifierPool([VerifierSpec("nasty", f"{plugin}:Nasty")], workers=2, deadline_s=60.0) as pool:
+        judge(pool, ["4"] * 2000)  # batches are long from now on
+        for index, response in enumerate(["hang", *["4"] * 200]):
+            pool.submit(index, PROMPT, response)
+        begin = time.monotonic()
+        finished: set[object] = set()
+        while len(finished) < 200:
+            taken = pool.take(timeout_s=30.0)
+            assert taken and all(outcome.scores[0].verdict is Verdict.RIGHT for _, outcome in taken)
+            finished.update(key for key, _ in taken)
+        assert finished == set(range(1, 201)) and time.monotonic() - begin < 20.0
+        assert pool.outstanding == 1 and pool.restarts == 0
+
+
+def test_a_verifier_that_leaks_is_recycled_before_it_grows_far(plugin: str) -> None:
+    with VerifierPool([VerifierSpec("it", f"{plugin}:Tally")], workers=1, recycle_growth_mib=32) as pool:
+        for _ in range(40):  # 4 MiB each: 160 MiB in all, and never over about 40 at once
+            judge(pool, ["4"])
+        largest = max(int(outcome.scores[0].reason) for outcome in judge(pool, ["4"] * 2))
+        assert pool.restarts == 0
+    assert 1 <= largest <= 12
+
+
+def test_a_full_queue_makes_submit_wait_and_loses_nothing(plugin: str) -> None:
+    with VerifierPool([VerifierSpec("nasty", f"{plugin}:Nasty")], workers=1, queue_bytes=10_000) as pool:
+        outcomes = judge(pool, ["x" * 2_000] * 200)
+    assert [outcome.scores[0].verdict for outcome in outcomes] == [Verdict.WRONG] * 200
+
+
+def test_closing_wakes_whoever_waits_at_a_full_queue(plugin: str) -> None:
+    pool = VerifierPool([VerifierSpec("nasty", f"{plugin}:Nasty")], workers=1, deadline_s=60.0, queue_bytes=10)
+    refused: list[str] = []
+
+    def fill() -> None:
+        try:
+            for index in range(100):
+                pool.submit(index, PROMPT, "hang")
+        except VerifierError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    wait_for(lambda: pool.outstanding >= 2)
+    pool.close()
+    thread.join(timeout=20.0)
+    assert len(refused) == 1 and "it has been closed" in refused[0]
 
 
 def test_deadline_runs_from_the_start_of_the_work_not_from_submission(plugin: str) -> None:
@@ -185,7 +290,7 @@ def test_a_pool_that_cannot_start_says_why(plugin: str, target: str, options: di
 
 def test_misuse_is_refused(plugin: str) -> None:
     spec = VerifierSpec("it", f"{plugin}:Nasty")
-    with pytest.raises(PluginError, match="different names"):
+    with pytest.raises(PluginError, match="a name of its own"):
         VerifierPool([spec, spec])
     with pytest.raises(PluginError, match="there is no file"):
         VerifierPool([VerifierSpec("it", "./absent.py:Nasty")])

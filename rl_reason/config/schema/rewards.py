@@ -18,6 +18,11 @@ class VerifierChoice(Section):
     """Factor of its score in the reward; 0 records the score without rewarding it. Default: 1, the paper's reward."""
     options: dict[str, Any] = Field(default={})
     """Keyword arguments of the verifier. Empty (the default): its own defaults."""
+    deadline_s: float | None = Field(default=None, gt=0)
+    """Seconds it may take for one response. Null (the default): `rewards.deadline_s`."""
+    compare: bool = False
+    """Compare its verdicts with the first verifier's: the share of disagreements is a metric, and each one lands in the
+    run folder's disagreements.jsonl. Default: false, as a format check, say, judges something else."""
 
 
 class LengthReward(Section):
@@ -37,7 +42,8 @@ class Rewards(Section):
     workers: int = Field(default=4, ge=1)
     """Verifier processes on the driver's machine. Default: keeps up with one engine."""
     deadline_s: float = Field(default=10.0, gt=0)
-    """Seconds one judgement may take; then its worker is killed and the response is unjudged. Default: for sympy."""
+    """Seconds that a verifier without a deadline of its own may take for one response; then its worker is killed and
+    it could not judge. Default: for sympy."""
     memory_mib: int = Field(default=2048, ge=0)
     """Address space of one worker, in MiB; 0 sets no limit. Default: sympy with room."""
     length: LengthReward = LengthReward()

@@ -152,6 +152,7 @@ CONTRADICTIONS: list[tuple[list[tuple[Location, Any]], str, str]] = [
     ([(("rewards", "verifiers"), [])], "rewards.verifiers", "needs someone to judge"),
     ([(("rewards", "verifiers", 0, "weight"), 0)], "rewards.verifiers.0.weight", "all weights are 0"),
     ([(("rewards", "verifiers"), [{"name": "a"}, {"name": "a"}])], "rewards.verifiers.1.name", "named twice"),
+    ([(("rewards", "verifiers", 0, "compare"), True)], "rewards.verifiers.0.compare", "set it on a later one"),
     ([(("rewards", "verifiers", 0, "name"), "/no.py:X")], "rewards.verifiers.0.name", "no such file"),
     (
         [(("rewards", "length"), {"weight": 0.1, "start_iteration": 10})],

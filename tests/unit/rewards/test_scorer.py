@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from rl_reason.errors import VerifierError
 from rl_reason.rewards.pool import Outcome
 from rl_reason.rewards.scorer import PoolScorer, combine
+from rl_reason.tracking.metric_names import describe
 from rl_reason.types import Prompt, Score, Segment, StopReason, Trajectory, Verdict
 
 RIGHT = Score(Verdict.RIGHT, 1.0, seconds=0.25)
@@ -50,7 +52,7 @@ class ScriptedPool:
     """Gives outcomes by response text, last submitted first."""
 
     names = NAMES
-    deadline_s = 1.0
+    longest_s = 1.0
     restarts = 0
 
     def __init__(self, outcomes: dict[str, Outcome]) -> None:
@@ -80,11 +82,11 @@ def test_collect_gives_every_response_its_own_score_and_metrics_count() -> None:
         {
             "good": Outcome((RIGHT, RIGHT)),
             "bad": Outcome((WRONG, RIGHT)),
-            "slow": Outcome((Score(Verdict.UNJUDGED, None), late), "timeout", 1),
-            "bomb": Outcome((UNJUDGED, UNJUDGED), "crash", 0),
+            "slow": Outcome((RIGHT, late), ("", "timeout")),
+            "bomb": Outcome((UNJUDGED, WRONG), ("crash", "")),
         }
     )
-    scorer = PoolScorer(pool, [1.0, 1.0])  # type: ignore[arg-type]
+    scorer = PoolScorer(pool, [1.0, 1.0], ["format"])  # type: ignore[arg-type]
     for index, text in enumerate(("good", "bad", "slow", "bomb")):
         scorer.submit(trajectory(index, text))
     scores = scorer.collect()
@@ -98,9 +100,16 @@ def test_collect_gives_every_response_its_own_score_and_metrics_count() -> None:
     metrics = scorer.metrics()
     assert metrics["reward/unjudged_count"] == 2 and metrics["reward/unjudged_fraction"] == 0.5
     assert metrics["verifier/format/timeouts"] == 1 and metrics["verifier/math/crashes"] == 1
-    assert metrics["time/verifier/math/p50_s"] == 0.5  # of 0.25, 0.5 and the crash's 1.0
-    assert metrics["time/verifier/format/p99_s"] == pytest.approx(2.0, rel=0.02)
-    assert scorer.metrics()["reward/unjudged_count"] == 0
+    assert metrics["time/verifier/math/p50_s"] == 0.375  # of 0.25, 0.5, 0.25 and the crash's 1.0
+    assert metrics["time/verifier/format/p99_s"] == pytest.approx(2.0, rel=0.03)
+    assert metrics["verifier/math/unjudged"] == metrics["verifier/format/unjudged"] == 1
+    assert metrics["verifier/math/right_fraction"] == pytest.approx(2 / 3)  # good, slow; bad is wrong
+    assert metrics["verifier/format/disagreement_fraction"] == 0.5  # on bad, of good and bad
+    assert "verifier/math/disagreement_fraction" not in metrics
+    assert all(describe(name) is not None for name in metrics)
+    again = scorer.metrics()
+    assert again["reward/unjudged_count"] == again["verifier/math/unjudged"] == 0
+    assert math.isnan(again["verifier/math/right_fraction"])
 
 
 def test_a_silent_pool_is_a_fault() -> None:
@@ -115,3 +124,20 @@ def test_a_silent_pool_is_a_fault() -> None:
 def test_weights_must_fit(weights: list[float]) -> None:
     with pytest.raises(VerifierError, match="one finite weight for each"):
         PoolScorer(ScriptedPool({}), weights)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("compared", [["math"], ["absent"]])
+def test_only_later_verifiers_are_compared(compared: list[str]) -> None:
+    with pytest.raises(VerifierError, match="cannot be compared with 'math'"):
+        PoolScorer(ScriptedPool({}), [1.0, 1.0], compared)  # type: ignore[arg-type]
+
+
+def test_each_verifiers_own_score_is_kept_where_there_are_several() -> None:
+    assert combine(NAMES, (1.0, 0.0), (RIGHT, UNJUDGED)).judgements == {"math": RIGHT, "format": UNJUDGED}
+    assert combine(NAMES, (1.0, 1.0), (UNJUDGED, WRONG)).judgements == {"math": UNJUDGED, "format": WRONG}
+    assert combine(("math",), (1.0,), (RIGHT,)).judgements == {}
+
+
+def test_what_could_not_be_judged_contradicts_nothing() -> None:
+    assert RIGHT.contradicts(WRONG) and WRONG.contradicts(RIGHT)
+    assert not any(a.contradicts(b) for a in (RIGHT, WRONG, UNJUDGED) for b in (UNJUDGED, a))
