@@ -114,7 +114,7 @@ def file() -> None:
         rows = [{"prompt": "What is 2 + 2? " * 5, "answer": "4", "response": f"{n:>400}"} for n in range(60_000)]
         source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         begun, cpu = time.perf_counter(), time.process_time()
-        verify_file(pool, [1.0], source=source, target=Path(folder, "out.jsonl"))
+        verify_file(pool, source=source, target=Path(folder, "out.jsonl"))
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     print(f"file: {len(rows) / seconds:,.0f}/s; {1e6 * cpu / len(rows):.1f} us of this process a response")
 

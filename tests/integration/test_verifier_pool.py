@@ -17,6 +17,7 @@ import pytest
 from rl_reason.cli.verify import verify
 from rl_reason.errors import DataError, PluginError, VerifierError
 from rl_reason.rewards.pool import Outcome, VerifierPool, VerifierSpec
+from rl_reason.rewards.verify_file import verify_file
 from rl_reason.types import Prompt, Verdict
 
 PLUGIN = '''
@@ -72,6 +73,16 @@ class Tally:
     def verify(self, prompt, response):
         self.kept.append(b"x" * self.limit)
         return right(str(len(self.kept)))
+
+class Field:
+    """Compares with a field of the metadata."""
+
+    def __init__(self, *, key):
+        self.key = key
+
+    def verify(self, prompt, response):
+        right = response == prompt.metadata[self.key]
+        return Score(Verdict.RIGHT if right else Verdict.WRONG, float(right))
 
 class Noted:
     def __init__(self, *, note, seconds):
@@ -342,7 +353,7 @@ def test_verify_command_keeps_order_and_fields(plugin: str, tmp_path: Path, caps
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     rows = [{"answer": "4", "response": response, "id": n} for n, response in enumerate(["4", "5", "raise"] * 200)]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    verify(f"{plugin}:Nasty", source, target, workers=2, deadline=5.0, option=[])
+    verify([f"{plugin}:Nasty"], source, target, workers=2, deadline=5.0, option=[])
     judged = [json.loads(line) for line in target.read_text().splitlines()]
     assert [{key: row[key] for key in ("answer", "response", "id")} for row in judged] == rows
     assert [(row["score"], row["correct"]) for row in judged[:3]] == [(1.0, True), (0.0, False), (None, None)]
@@ -353,11 +364,41 @@ def test_verify_command_keeps_order_and_fields(plugin: str, tmp_path: Path, caps
 def test_verify_command_leaves_no_half_file(plugin: str, tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     target.write_text("precious")
-    source.write_text('{"answer": "4", "response": "4"}\n{"answer": 4}\n')
+    source.write_text('{"answer": "4", "response": "4"}\n{"answer": 4, "response": ""}\n')
     with pytest.raises(DataError, match=r"in\.jsonl:2: 'answer' must be a string"):
-        verify(f"{plugin}:Nasty", source, target)
+        verify([f"{plugin}:Nasty"], source, target)
     assert target.read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "nasty.py", "out.jsonl"]
+
+
+def test_verify_command_compares_verifiers(plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target, disputed = (tmp_path / name for name in ("in.jsonl", "out.jsonl", "disputed.jsonl"))
+    rows = [{"answer": "4", "response": response, "answer2": "5"} for response in ["4", "5", "raise", "6"]]
+    source.write_text("\n" + "".join(json.dumps(row) + "\n" for row in rows))
+    verifiers = [f"{plugin}:Nasty", f"field={plugin}:Field"]
+    verify(verifiers, source, target, option=["field.key=answer2"], disagreements=disputed)
+    judged = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [row["correct"] for row in judged] == [True, False, None, False]
+    assert [row["verifiers"]["Nasty"]["correct"] for row in judged] == [True, False, None, False]
+    assert [row["verifiers"]["field"]["correct"] for row in judged] == [False, True, False, False]
+    assert judged[2]["verifiers"]["Nasty"]["reason"] == "verifier raised KeyError: 'nothing there'"
+    lines = [json.loads(line) for line in disputed.read_text().splitlines()]
+    assert lines == [{"line": 2, **judged[0]}, {"line": 3, **judged[1]}]
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "1 right, 2 wrong, 1 could not be judged" in said and "2 of them judged otherwise by a later verifier" in said
+    )
+
+
+def test_lines_are_written_in_order_though_an_early_one_hangs(plugin: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps({"answer": "4", "response": r}) + "\n" for r in ["hang", *["4"] * 20_000]))
+    seen: list[int] = []
+    with VerifierPool([VerifierSpec("nasty", f"{plugin}:Nasty")], workers=2, deadline_s=3.0) as pool:
+        counts = verify_file(pool, source=source, target=target, on_progress=lambda counts: seen.append(counts.total))
+    assert (counts.right, counts.unjudged) == (20_000, 1)
+    assert [json.loads(line)["correct"] for line in target.read_text().splitlines()] == [None] + [True] * 20_000
+    assert seen[-2] == 20_000  # nothing waited for the one that hangs
 
 
 def test_the_readme_can_be_followed_literally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,5 +412,5 @@ def test_the_readme_can_be_followed_literally(tmp_path: Path, monkeypatch: pytes
     )
     assert command is not None and len(blocks["python"].strip().splitlines()) <= 20
     verifier, source, target, option = command.groups()
-    verify(verifier, Path(source), Path(target), option=[option])
+    verify([verifier], Path(source), Path(target), option=[option])
     assert [json.loads(line)["correct"] for line in Path(target).read_text().splitlines()] == [True, False]
