@@ -37,7 +37,7 @@ def verify(
 ) -> None:
     """Judge responses: score, correct (true, false, or null for "could not judge"), reason and seconds.
 
-Example: rl-reason verify --verifier boxed_math --input answers.jsonl --output judged.jsonl
+    Example: rl-reason verify --verifier boxed_math --input answers.jsonl --output judged.jsonl
 
     Several: rl-reason verify --verifier boxed_math --verifier mine=check.py:Check --option mine.strict=true …
     """

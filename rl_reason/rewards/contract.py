@@ -229,7 +229,7 @@ class _Examination:
         return seen
 
     def _take(self, pool: VerifierPool) -> list[tuple[object, Outcome]]:
-        patience_s = pool.deadline_s + _PATIENCE_S
+        patience_s = pool.longest_s + _PATIENCE_S
         taken = pool.take(timeout_s=patience_s)
         if not taken and pool.outstanding:
             raise VerifierError(f"no verdict for {patience_s:g} s; is the machine overloaded?")

@@ -55,7 +55,7 @@ def test_verifiers_and_whose_option_is_whose() -> None:
     [
         (["exact", "exact"], [], "two verifiers are called 'exact': name one, as in --verifier other=exact"),
         (["exact", "format"], ["n=1"], "whose\\? Write NAME.n=1, NAME being one of exact, format"),
-        (["exact", "format"], ["formt.n=1"], "no verifier is called 'formt'; there are exact, format"),
+        (["exact", "format"], ["formatt.n=1"], "no verifier is called 'formatt'; there are exact, format"),
         (["exact"], ["exact.n"], "not of the form key=value"),
     ],
 )
