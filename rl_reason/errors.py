@@ -5,6 +5,7 @@
     ├── DataError         a prompt file or data set is wrong
     ├── PluginError       a plug-in cannot be found or does not keep its contract
     ├── VerifierError     the verifier pool cannot work (one bad answer is a value, not this)
+    ├── SandboxError      programs cannot be run at the isolation demanded
     ├── RolloutError      an engine failed to generate
     ├── LearnerError      the learner failed to update
     ├── SyncError         engines and learner disagree about the weights
@@ -45,6 +46,10 @@ class PluginError(RlReasonError, LookupError):
 
 class VerifierError(RlReasonError, RuntimeError):
     """The verifier pool cannot start or keeps losing its workers."""
+
+
+class SandboxError(RlReasonError, RuntimeError):
+    """Programs cannot be run at the isolation demanded; the message names what the host lacks."""
 
 
 class RolloutError(RlReasonError, RuntimeError):

@@ -36,8 +36,8 @@ def test_a_package_called_verifiers_wins_over_the_folder(tmp_path: Path) -> None
     assert done.stdout.strip() == "theirs", done.stderr
 
 
-def test_built_in_verifiers_see_only_types_errors_and_protocols() -> None:
-    allowed = {"rl_reason.types", "rl_reason.errors", "rl_reason.protocols"}
+def test_built_in_verifiers_see_only_types_errors_protocols_and_the_sandbox() -> None:
+    allowed = {"rl_reason.types", "rl_reason.errors", "rl_reason.protocols", "rl_reason.sandbox"}
     for path in (ROOT / "verifiers").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "rl_reason":

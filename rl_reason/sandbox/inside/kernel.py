@@ -1,0 +1,126 @@
+"""System calls that Python's library lacks, by ctypes: clone, mounts, capabilities, prctl."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CLONE_PIDFD = 0x1000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
+_MOUNT_ATTR_BITS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC  # the same bits as MOUNT_ATTR_*
+_MNT_DETACH = 2
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_CAPBSET_DROP = 1, 4, 15, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAP_SYS_ADMIN = 21
+
+_NUMBERS = {
+    "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "seccomp": 317},
+    "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "seccomp": 277},
+}
+_EVERYWHERE = {
+    "mount_setattr": 442,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
+}
+MACHINE = platform.machine()
+SUPPORTED = MACHINE in _NUMBERS
+SYSCALLS = _NUMBERS.get(MACHINE, {}) | _EVERYWHERE
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc_with_gil = ctypes.PyDLL(None, use_errno=True)
+_after_fork_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
+
+
+def syscall(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Raises OSError with the call's name as its file name, so that a refusal can be named."""
+    return _checked(name, _libc.syscall(SYSCALLS[name], *map(_argument, arguments)))
+
+
+def prctl(option: int, value: int = 0) -> None:
+    """Raises OSError."""
+    _checked(f"prctl({option})", _libc.prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0))))
+
+
+def clone(flags: int) -> tuple[int, int]:
+    """fork() into new namespaces: (0, -1) in the child, (its process id, a pidfd of it) in the parent.
+
+    Holds the GIL all the while and gives the interpreter its after-fork call, as os.fork() does. The caller must have
+    one thread only.
+    """
+    pidfd = ctypes.c_int(-1)
+    number, address = ctypes.c_long(SYSCALLS["clone"]), ctypes.c_void_p(ctypes.addressof(pidfd))
+    sigchld, zero = 17, ctypes.c_long(0)
+    word = ctypes.c_ulong(flags | CLONE_PIDFD | sigchld)
+    # (flags, stack, parent_tid = where the pidfd goes, child_tid, tls), the last two swapped on some machines: both 0
+    pid = _libc_with_gil.syscall(number, word, zero, address, zero, zero)
+    if pid == 0:
+        _after_fork_in_child()
+        return 0, -1
+    return _checked("clone", pid), pidfd.value
+
+
+def unshare(flags: int) -> None:
+    """Raises OSError."""
+    _checked("unshare", _libc.unshare(flags))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """Raises OSError."""
+    words = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
+    done = _libc.mount(*words, ctypes.c_ulong(flags), os.fsencode(data) if data else None)
+    _checked(f"mount {target}", done)
+
+
+def restrict_mount(target: str, flags: int, *, recursive: bool = False) -> None:
+    """Add MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC to a mount; flags that it has stay. Raises OSError."""
+    attributes = ctypes.create_string_buffer(struct.pack("QQQQ", flags & _MOUNT_ATTR_BITS, 0, 0, 0))
+    how = _AT_RECURSIVE if recursive else 0
+    syscall("mount_setattr", _AT_FDCWD, os.fsencode(target), how, attributes, 32)
+
+
+def make_root(folder: str) -> None:
+    """Make a mount point the root of this mount namespace and let go of the old one. Raises OSError."""
+    os.chdir(folder)
+    syscall("pivot_root", b".", b".")
+    _checked("umount2", _libc.umount2(b".", _MNT_DETACH))
+    os.chdir("/")
+
+
+def may_administer() -> bool:
+    """Whether this process has CAP_SYS_ADMIN."""
+    with open("/proc/self/status") as file:
+        (line,) = [line for line in file if line.startswith("CapEff:")]
+    return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def drop_capabilities() -> None:
+    """All of them from every set, for good. Raises OSError."""
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        last = int(file.read())
+    for capability in range(last + 1):
+        _libc.prctl(PR_CAPBSET_DROP, *map(ctypes.c_ulong, (capability, 0, 0, 0)))  # EPERM where there is none to drop
+    _checked("prctl(ambient)", _libc.prctl(PR_CAP_AMBIENT, *map(ctypes.c_ulong, (_PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))))
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
+    syscall("capset", header, ctypes.create_string_buffer(bytes(24)))
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _argument(value: int | bytes | ctypes.Array[ctypes.c_char] | None) -> object:
+    return ctypes.c_long(value) if isinstance(value, int) else value
+
+
+def _checked(what: str, result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result

@@ -1,0 +1,173 @@
+"""The grader's end of one execution: reads its output within bounds, kills it at its limits, says how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rl_reason.sandbox.records import Execution, Job, Status
+
+_CHUNK = 1 << 16
+_SHELL_ADDS = 128
+"""A shell exits with this plus the number of the signal that ended its last command."""
+_LATENESS_S = 0.5
+"""Process 1 keeps the limit itself; so long after it the grader does."""
+_GRACE_S = 2.0
+"""A killed execution that is not gone after so long is given up as a fault of the machine."""
+_OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"heap out of memory", b"java.lang.OutOfMemoryError")
+_FAILED_ALLOCATION_TAIL = 4096
+
+
+class Running:
+    """One execution under way. Feed `ready` with the descriptors that `waits_for` names until `done`."""
+
+    def __init__(
+        self,
+        job: Job,
+        pidfd: int,
+        pipes: dict[str, int],
+        *,
+        artifact: int = -1,
+        stop_signal: int = signal.SIGKILL,
+        enough: Callable[[bytes], bool] = lambda report: False,
+    ) -> None:
+        self.job, self._pidfd, self._artifact, self._stop_signal = job, pidfd, artifact, stop_signal
+        self._open = {fd: name for name, fd in pipes.items()}
+        for fd in self._open:
+            fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
+        self._texts = {name: bytearray() for name in pipes}
+        self._begun = time.monotonic()
+        self._deadline = self._begun + job.limits.patience_s + _LATENESS_S
+        self._ended_by: Status | None = None
+        self._enough = enough
+        self.done: Execution | None = None
+        """Set at its end."""
+
+    @classmethod
+    def failed(cls, job: Job, pipes: dict[str, int], why: str) -> Running:
+        """One that could not be started."""
+        running = cls(job, -1, pipes)
+        running._finish(Status.FAULT, why, {})
+        return running
+
+    def waits_for(self) -> list[int]:
+        """Descriptors to poll for reading."""
+        return [*self._open, self._pidfd]
+
+    def remaining_s(self) -> float:
+        """Until `ready` must be called, whether something is ready or not."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def ready(self, fds: set[int]) -> None:
+        """Take in what has come; afterwards `done` may be set."""
+        for fd in fds & set(self._open):
+            self._read(fd)
+        if self._pidfd in fds:
+            self._conclude()
+        elif time.monotonic() >= self._deadline:
+            self.stop(Status.TIME)
+
+    def stop(self, why: Status) -> None:
+        """Kill it; it is `done` once it is gone."""
+        if self._ended_by is None:
+            self._ended_by = why
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, self._stop_signal)
+            self._deadline = time.monotonic() + _GRACE_S
+        elif time.monotonic() >= self._deadline:
+            self._finish(Status.FAULT, f"process 1 would not die within {_GRACE_S:g} s", {})
+
+    def _read(self, fd: int) -> bool:
+        """One chunk; False when there is none now or ever."""
+        name = self._open[fd]
+        try:
+            chunk = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            os.close(fd)
+            del self._open[fd]
+            return False
+        text = self._texts[name]
+        room = self.job.limits.output_bytes - len(text) if name != "status" else _CHUNK
+        text += chunk[:room]
+        if len(chunk) > room:
+            self.stop(Status.FLOOD)
+        elif name == "report" and self._enough(bytes(text)):
+            self.stop(Status.OK)
+        return True
+
+    def _conclude(self) -> None:
+        """Process 1 is gone, and with it all others: what they wrote is in the pipes."""
+        for fd in list(self._open):
+            while fd in self._open and self._read(fd):
+                pass
+        first, _, _ = bytes(self._texts["status"]).partition(b"\n")
+        told: dict[str, Any] = json.loads(first) if first else {}
+        self._finish(*self._judge(told), told)
+
+    def _judge(self, told: dict[str, Any]) -> tuple[Status, str]:
+        limits = self.job.limits
+        if told.get("cause") == "time":
+            return Status.TIME, f"used {limits.time_s:g} s of processor time"
+        if self._ended_by is Status.TIME or told.get("cause") == "wall":
+            return Status.TIME, f"did not end within {limits.patience_s:g} s"
+        if self._ended_by is Status.FLOOD:
+            return Status.FLOOD, f"wrote more than {limits.output_bytes} bytes"
+        if self._ended_by is not None:
+            return self._ended_by, ""
+        if "fault" in told:
+            return Status.FAULT, str(told["fault"])
+        if not told:
+            return Status.FAULT, "process 1 was killed from outside"
+        if told["cause"] == "memory":
+            return Status.MEMORY, f"used more than {limits.memory_mib} MiB"
+        if told["signal"]:
+            return self._by_signal(told["signal"])
+        if told["code"] == 0:
+            return Status.OK, ""
+        if told["code"] == _SHELL_ADDS + signal.SIGSYS:
+            return Status.FORBIDDEN, "a process of it was killed at a forbidden system call"
+        if self._told_of_memory():
+            return Status.MEMORY, f"could not have more than {limits.memory_mib} MiB"
+        return Status.ERROR, f"exit code {told['code']}"
+
+    def _by_signal(self, number: int) -> tuple[Status, str]:
+        if number == signal.SIGSYS:
+            return Status.FORBIDDEN, "killed at a forbidden system call"
+        if number == signal.SIGXCPU:
+            return Status.TIME, f"used {self.job.limits.time_s:g} s of processor time"
+        if number == signal.SIGXFSZ:
+            return Status.FLOOD, f"wrote a file of over {self.job.limits.file_mib} MiB"
+        if self._told_of_memory():
+            return Status.MEMORY, f"could not have more than {self.job.limits.memory_mib} MiB"
+        return Status.ERROR, f"killed by {signal.Signals(number).name}"
+
+    def _told_of_memory(self) -> bool:
+        tail = self._texts["stderr"][-_FAILED_ALLOCATION_TAIL:]
+        return any(word in tail for word in _OUT_OF_MEMORY)
+
+    def _finish(self, status: Status, detail: str, told: dict[str, Any]) -> None:
+        for fd in (*self._open, *([self._pidfd] if self._pidfd >= 0 else [])):
+            os.close(fd)
+        self._open.clear()
+        self.done = Execution(
+            status,
+            detail,
+            stdout=bytes(self._texts["stdout"]),
+            stderr=bytes(self._texts["stderr"]),
+            report=bytes(self._texts.get("report", b"")),
+            exit_code=told.get("code"),
+            signal=told.get("signal", 0),
+            seconds=time.monotonic() - self._begun,
+            cpu_s=told.get("cpu_s", 0.0),
+            waited_s=told.get("waited_s", 0.0),
+            resident_bytes=told.get("resident_bytes", 0),
+            artifact=self._artifact,
+        )
