@@ -1,4 +1,4 @@
-"""Finds the answer in a response: the last \\boxed{…} with its braces balanced, and the documented fallbacks."""
+r"""Finds the answer in a response: the last \boxed{…} with its braces balanced, and the documented fallbacks."""
 
 from __future__ import annotations
 
@@ -6,26 +6,42 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rl_reason_verifiers._answer_in_prose import (
+    MATH,
+    after_marker,
+    before_marker,
+    inside,
+    last_expression,
+    last_math,
+    last_number,
+)
+
 MAX_SEARCH_CHARS = 200_000
 """Only the end of a longer response is looked at."""
 _MAX_BOXES = 8
-_TAIL_CHARS = 4_000
-"""How far the fallbacks look: their patterns are not linear in the length."""
 _UNCLOSED_TRIES = 3
+_MAX_UNCLOSED_CHARS = 200
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _BOX_WORDS = ("\\boxed", "\\fbox")
-_BETWEEN_BOXES = re.compile(r"(?:[\s$,;.\\()\[\]{}]|\\?text|mbox|q?quad|\band\b)*")
+_BRACE = re.compile(r"(?<!\\)[{}]")
+_WORD = re.compile(r"[^\s$}]+")
+_BETWEEN_BOXES = re.compile(
+    r"(?:[\s$,;.\\()\[\]{}*]|\\?text|mbox|q?quad|\b(?:and|or|for|parts?|respectively)\b|\([a-h]\))*"
+)
+_THINK_END = "</think>"
+_TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.S | re.I)
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
-_FINAL = re.compile(r"final\s+answer\b\**\s*(?:is\b|:)?\s*:?(?:\s*the\s+final\s+answer\s+is\b:?)?\s*", re.I)
-_COLON = re.compile(r"(?:\banswer\**\s*(?:is\b\s*:?|:)|^A:)\**[ \t]*", re.I | re.M)
-_MATH = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$((?:\\.|[^$\\])+?)(?<!\\)\$", re.S)
-_NUMBER = re.compile(r"(?<![\w.])[-+]?[$€£]?(?:[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?%?")
-_SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
-_TWO_WORDS = re.compile(r"[A-Za-z]{3,}[\s,:]+[A-Za-z]{2,}|[A-Za-z]{4,}\s*:")
-_STOP_WORDS = re.compile(r"\s*(?:I hope it is correct|<\|im_|<\|end).*", re.S)
-
-FALLBACKS = ("final_answer", "hashes", "answer_colon", "whole", "last_math", "last_number")
-"""Where to look, in the caller's order, when there is no box."""
+_ANSWER = r"(?:answers?|답|정답|答案|答え|ответ|respuesta|réponse|resposta|risposta)[\"'*_]{0,4}\s{0,8}"
+_IS = r"(?:(?:is|are|es|est|é|è)\b\s{0,8}[:\uff1a]?|[:\uff1a=]|是|为|は)"
+_FINAL = re.compile(
+    rf"(?:final\s{{1,4}}|最终|окончательный ){_ANSWER}{_IS}?[*_]{{0,4}}\s{{0,8}}:?(?: the final answer is\b:?)?",
+    re.I,
+)
+_COLON = re.compile(rf"(?<![A-Za-z]){_ANSWER}{_IS}|^A:", re.I | re.M)
+_BARE = re.compile(rf"(?<![A-Za-z]){_ANSWER}(?=\$|\\\(|\\\[)", re.I)
+_BEFORE = re.compile(r"\b(?:is|are) (?:the|my|our) (?:final |correct )?answers?\b", re.I)
+_TWO_WORDS = re.compile(r"[A-Za-z]{2,}[\s,:]+[A-Za-z]{2,}|[A-Za-z]{4,}\s*:")
+_LIST_WORDS = re.compile(r"\b(?:and|or)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +68,34 @@ def last_boxed(text: str) -> Box | None:
 
 
 def find_answer(response: str, fallbacks: Sequence[str]) -> str | None:
-    """The answer's text, or None. Boxes that only "and" or a comma parts are one answer: a list."""
+    """The answer's text, or None.
+
+    What follows the last `</think>` is searched first, and what precedes it only if no answer follows. Boxes that only
+    "and" or a comma parts are one answer: a list. A "final answer is X" after the last box overrules the box.
+    """
     text = response[-MAX_SEARCH_CHARS:]
+    thought, end, said = text.rpartition(_THINK_END)
+    if end and said.strip():
+        found = _find(said, fallbacks)
+        return found if found is not None else _boxed(thought)
+    return _find(text, fallbacks)
+
+
+def _find(text: str, fallbacks: Sequence[str]) -> str | None:
     box = last_boxed(text)
     if box is not None:
-        return _joined(text, box)
+        found = after_marker(_FINAL, text[box.end :]) if "final_answer" in fallbacks else None
+        return found if found and re.search(r"\d", found) else _joined(text, box)
     for name in fallbacks:
         found = _FINDERS[name](text)
         if found:
             return found
     return None
+
+
+def _boxed(text: str) -> str | None:
+    box = last_boxed(text)
+    return None if box is None else _joined(text, box)
 
 
 def _box_at(text: str, start: int) -> Box | None:
@@ -70,10 +104,10 @@ def _box_at(text: str, start: int) -> Box | None:
         return None
     at = match.end()
     if text[at : at + 1] != "{":
-        word = re.compile(r"[^\s$}]+").match(text, at)  # TeX also takes \boxed 5
+        word = _WORD.match(text, at)  # TeX also takes \boxed 5
         return Box(word.group(), start, word.end()) if word else None
     depth = 0
-    for brace in re.compile(r"(?<!\\)[{}]").finditer(text, at):
+    for brace in _BRACE.finditer(text, at):
         depth += 1 if brace.group() == "{" else -1
         if depth == 0:
             return Box(text[at + 1 : brace.start()].strip(), start, brace.end())
@@ -88,51 +122,32 @@ def _joined(text: str, last: Box) -> str:
         if before is None or before.end > boxes[0].start:
             break
         between = text[before.end : boxes[0].start]
-        if len(between) > 40 or not re.search(r"\band\b|,|;", between) or not _BETWEEN_BOXES.fullmatch(between):
+        if len(between) > 60 or not re.search(r"\b(?:and|or)\b|,|;", between) or not _BETWEEN_BOXES.fullmatch(between):
             break
         boxes.insert(0, before)
     return ", ".join(box.text for box in boxes)
 
 
-def _after(pattern: re.Pattern[str], text: str) -> str | None:
-    matches = list(pattern.finditer(text))
-    if not matches:
+def unclosed_box(text: str) -> str | None:
+    """What follows an opening that is never closed, when it is short: the rest of a text cut off within its box."""
+    start = max(text.rfind(word) for word in _BOX_WORDS)
+    match = _BOX.match(text, start) if start >= 0 else None
+    if match is None or len(text) - match.end() > _MAX_UNCLOSED_CHARS:
         return None
-    rest = _STOP_WORDS.sub("", text[matches[-1].end() :][:_TAIL_CHARS].strip())
-    math = _MATH.match(rest)
-    if math:
-        tail = _SENTENCE_END.split(rest, maxsplit=1)[0]
-        return (tail if len(tail) > len(math.group()) else math.group()).strip()
-    sentence = _SENTENCE_END.split(rest, maxsplit=1)[0].strip().strip("*").strip()
-    sentence = re.split(r"\bis\b:?\s*", sentence)[-1] or sentence
-    inner = list(_MATH.finditer(sentence))
-    if inner:
-        return _inside(inner[-1])
-    if len(sentence.split()) > 4:
-        return _last_number(sentence)
-    return sentence or None
-
-
-def _inside(match: re.Match[str]) -> str:
-    return next(group for group in match.groups() if group is not None).strip()
-
-
-def _last_math(text: str) -> str | None:
-    matches = list(_MATH.finditer(text[-_TAIL_CHARS:]))
-    return _inside(matches[-1]) if matches else None
-
-
-def _last_number(text: str) -> str | None:
-    matches = [
-        match.group() for match in _NUMBER.finditer(text[-_TAIL_CHARS:]) if any(c.isdigit() for c in match.group())
-    ]
-    return matches[-1] if matches else None
+    return text[match.end() + 1 :].strip(" $\n.") or None
 
 
 def _whole(text: str) -> str | None:
     """The response itself when it is one short line without words."""
-    line = text.strip()
-    return None if len(line) > 100 or "\n" in line or _TWO_WORDS.search(line) else line or None
+    line = text.strip().strip("*`").strip()
+    if len(line) > 300:
+        return None
+    wholly_math = MATH.fullmatch(line)
+    if wholly_math:
+        return inside(wholly_math)
+    if "\n" in line:
+        return None
+    return None if _TWO_WORDS.search(_LIST_WORDS.sub("", re.sub(r"\\[A-Za-z]+", "", line))) else line or None
 
 
 def _hashes(text: str) -> str | None:
@@ -140,11 +155,24 @@ def _hashes(text: str) -> str | None:
     return matches[-1].strip() if matches else None
 
 
+def _tagged(text: str) -> str | None:
+    start = text.lower().rfind("<answer>")
+    match = _TAG.match(text, start) if start >= 0 else None
+    return match[1].strip() if match else None
+
+
 _FINDERS = {
-    "final_answer": lambda text: _after(_FINAL, text),
+    "answer_tag": _tagged,
+    "final_answer": lambda text: after_marker(_FINAL, text),
     "hashes": _hashes,
-    "answer_colon": lambda text: _after(_COLON, text),
+    "answer_colon": lambda text: (
+        after_marker(_COLON, text) or after_marker(_BARE, text) or before_marker(_BEFORE, text)
+    ),
     "whole": _whole,
-    "last_math": _last_math,
-    "last_number": _last_number,
+    "last_expression": last_expression,
+    "last_math": last_math,
+    "last_number": last_number,
 }
+FALLBACKS = tuple(_FINDERS)
+"""Where to look, in the caller's order, when there is no box."""
+DEFAULT_FALLBACKS = ("answer_tag", "final_answer", "hashes", "answer_colon", "whole", "last_expression")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._equivalence import Policy, equivalent, measurable
 from rl_reason_verifiers._evaluate import TooLarge
-from rl_reason_verifiers._extract import FALLBACKS, find_answer, last_boxed
+from rl_reason_verifiers._extract import DEFAULT_FALLBACKS, FALLBACKS, find_answer, last_boxed
 from rl_reason_verifiers._latex import parse
 from rl_reason_verifiers._text import bare_words, clock, decimal_comma, normal, plain_number
 from rl_reason_verifiers._tokens import Node, Unreadable
@@ -37,7 +37,7 @@ class BoxedMath:
     def __init__(
         self,
         *,
-        fallbacks: Sequence[str] = ("final_answer", "hashes"),
+        fallbacks: Sequence[str] = DEFAULT_FALLBACKS,
         percent_either: bool = True,
         degree_either: bool = True,
         rounding_decimals: int = 2,
