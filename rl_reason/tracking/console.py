@@ -19,6 +19,7 @@ _FIELDS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("learner/loss", "loss", lambda x: f"{x:.4f}"),
     ("accuracy/train", "acc", lambda x: f"{100 * x:.1f}%"),
     ("accuracy/eval", "eval", lambda x: f"{100 * x:.1f}%"),
+    ("accuracy/eval_greedy", "greedy", lambda x: f"{100 * x:.1f}%"),
     ("response/tokens_mean", "len", lambda x: f"{x:.0f}"),
     ("throughput/rollout_tokens_per_s", "tok/s", lambda x: short_count(x)),
     ("policy/logprob_gap_max", "gap", lambda x: f"{x:.0e}"),
@@ -38,6 +39,8 @@ class Console:
     def __init__(self, out: RichConsole | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`out` defaults to standard output; whether it is a terminal decides between the two ways of showing."""
         self._out = out or RichConsole(highlight=False)
+        if out is None and not self._out.is_terminal:
+            self._out.width = _WIDTH_OF_FILES
         self._clock = clock
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -92,8 +95,7 @@ class Console:
 
     def table(self, rows: Sequence[Mapping[str, str]], *, title: str = "") -> None:
         """Print rows as a table; columns are the keys in order of first appearance, missing cells stay empty."""
-        wide = None if self._out.is_terminal else _WIDTH_OF_FILES
-        self._out.print(render_table(rows, title=title), width=wide)
+        self._out.print(render_table(rows, title=title))
 
     def log(self, metrics: Mapping[str, Any]) -> None:
         """`Tracker.log`: the same as `update`."""
