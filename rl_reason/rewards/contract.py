@@ -26,7 +26,7 @@ from rl_reason.rewards.contract_probe import DESCRIBE, ELSEWHERE, PROBE, Observa
 from rl_reason.rewards.hostile import PLAIN_ANSWER, hostile_pairs
 from rl_reason.rewards.pool import Outcome, VerifierPool, VerifierSpec
 from rl_reason.rewards.promises import CHECKS, Case, Failure, Report, load_cases, short
-from rl_reason.types import Prompt
+from rl_reason.types import Prompt, Verdict
 
 _WARM_CALLS = 200
 _PAD_CHARS = 16_000
@@ -137,6 +137,14 @@ class _Examination:
                 self._fail("cases", what, case)
             if not {check for check, _ in seen.faults} & {"repeatable", "total", "score", "memory"}:
                 self._scores[number] = seen.score
+        self._report.dodges = self._dodges()
+
+    def _dodges(self) -> list[str]:
+        """Responses that could not be judged, to prompts for which others could."""
+        verdicts = {number: score[0] for number, score in self._scores.items() if score is not None}
+        judged = {id(self._cases[number].prompt) for number, verdict in verdicts.items() if verdict != Verdict.UNJUDGED}
+        cases = [self._cases[number] for number, verdict in verdicts.items() if verdict == Verdict.UNJUDGED]
+        return [f"{case.name}: {short(case.response)}" for case in cases if id(case.prompt) in judged]
 
     def _shuffled(self) -> None:
         numbers = sorted(self._scores)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from rl_reason.types import Prompt
 
@@ -102,9 +103,9 @@ def hostile_pairs(prompt: Prompt, *, long: bool = True) -> Iterator[tuple[str, P
         for carrier, pattern in _CARRIERS.items():
             how = "" if carrier == "{}" else f", {carrier}"
             yield f"{name}{how}", prompt, pattern.format(text)
-        other = Prompt(prompt.id, prompt.text, text, metadata=prompt.metadata, source=prompt.source)
-        yield f"{name}, as the reference", other, f"<think>\nhm\n</think>\n\\boxed{{{PLAIN_ANSWER}}}"
-        yield f"{name}, as the reference and the response", other, f"\\boxed{{{text}}}"
+        answer = f"<think>\nhm\n</think>\n\\boxed{{{PLAIN_ANSWER}}}"
+        yield f"{name}, as the reference", replace(prompt, answer=text), answer
+        yield f"{name}, as the reference and the response", replace(prompt, answer=text), f"\\boxed{{{text}}}"
 
 
 _PIECES = (

@@ -99,6 +99,9 @@ class Report:
     verdicts: dict[str, int] = field(default_factory=dict)
     growth_bytes: int = 0
     """Of a worker's resident memory over `Limits.growth_calls` calls."""
+    dodges: list[str] = field(default_factory=list)
+    """Responses that came out as UNJUDGED though others to the same prompt were judged: a model learns to write such.
+    No failure: some verifiers have a reason, such as a text too short to tell its language."""
     untried: tuple[str, ...] = ()
     """Checks that could not be made, because the plug-in does not load or every input failed."""
 

@@ -175,6 +175,17 @@ def test_a_good_plugin_passes_with_all_hostile_strings(name: str, tmp_path: Path
     assert seen[-1][0] == seen[-1][1] and seen == sorted(seen)
 
 
+def test_responses_that_dodge_judgement_are_listed(tmp_path: Path) -> None:
+    source = (
+        "class Bad(Good):\n    def judge(self, right): return super().judge(right) if right else "
+        "Score(Verdict.UNJUDGED, None, reason='not understood')"
+    )
+    prompt, other = Prompt("p", "", "4"), Prompt("q", "", "5")
+    cases = [Case("a", prompt, "4"), Case("b", prompt, "what?"), Case("c", other, "what?")]
+    report = run(tmp_path / "bad.py", source, "Bad", cases)
+    assert report.passed and report.dodges == ["b: 'what?'"]
+
+
 def test_a_wrong_verdict_is_shown_with_its_case(tmp_path: Path) -> None:
     case = Case("mine:7", Prompt("p", "", "4"), "4 it is", Verdict.RIGHT)
     report = run(tmp_path / "good.py", "", "Good", [case])
