@@ -169,7 +169,10 @@ class TrainingSequence:
     behaviour_logprobs: NDArray[np.float32]
     """Log-probs at roll-out: those of the reference, the previous iterate. 0 where the mask is False."""
     advantage: float = 0.0
-    """Reward minus baseline, for the whole sequence. Unused by supervised objectives."""
+    """Reward minus baseline, for the whole sequence; for reward models the label, 1 for right or better, else 0. Unused
+    by imitation."""
+    pair: int = -1
+    """Two sequences with the same number, 0 or more, are compared with each other and never parted; -1: in no pair."""
 
 
 @dataclass(frozen=True, slots=True)

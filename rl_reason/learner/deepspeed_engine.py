@@ -21,7 +21,7 @@ from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_h
 
 from rl_reason.errors import CheckpointError, LearnerError
 from rl_reason.learner.deepspeed_config import deepspeed_config
-from rl_reason.learner.policy_model import PackedPolicy, load_policy
+from rl_reason.learner.packed_model import Load, PackedModel
 from rl_reason.learner.settings import Execution, Optimization, Ranks
 from rl_reason.policy.learner_weights import Described
 
@@ -60,12 +60,12 @@ def join_process_group(ranks: Ranks) -> None:
         )
 
 
-def build_engine(model_path: Path, optimization: Optimization, execution: Execution) -> Engine:
-    """Load the policy and hand it to DeepSpeed; at stage 3 no rank ever holds the whole model.
+def build_engine(model_path: Path, optimization: Optimization, execution: Execution, load: Load) -> Engine:
+    """Load the model and hand it to DeepSpeed; at stage 3 no rank ever holds the whole model.
 
     Raises:
         ConfigError: see `deepspeed_config`.
-        LearnerError: see `load_policy`.
+        LearnerError: see `packed_model.Load`.
     """
     config = deepspeed_config(
         zero_stage=execution.zero_stage,
@@ -79,25 +79,20 @@ def build_engine(model_path: Path, optimization: Optimization, execution: Execut
     while_loading = _LoadPartitioned(config)
     if sharded:
         set_hf_deepspeed_config(while_loading)
-    policy = load_policy(
-        model_path,
-        dtype=execution.dtype,
-        chunk_tokens=execution.logprob_chunk_tokens,
-        activation_checkpointing=execution.activation_checkpointing,
-        fast_linears=not torch.cuda.is_available(),
-    )
+    packed = load(model_path, execution)
     if sharded:
         unset_hf_deepspeed_config()
-        # The head's weight is read by the policy itself, not by the layer that owns it.
-        deepspeed.zero.register_external_parameter(policy, policy.head_weight)
+        # The head's weight is read by the packed model itself, not by the layer that owns it.
+        deepspeed.zero.register_external_parameter(packed, packed.head_weight)
     adamw = torch.optim.AdamW(
-        _parameter_groups(policy, optimization.weight_decay, sharded=sharded),
+        _parameter_groups(packed, optimization.weight_decay, sharded=sharded),
         lr=0.0,
         betas=optimization.betas,
         eps=optimization.eps,
         fused=True,
     )
-    engine: Engine = deepspeed.initialize(model=policy, optimizer=adamw, config=config)[0]
+    module: Any = packed
+    engine: Engine = deepspeed.initialize(model=module, optimizer=adamw, config=config)[0]
     # ZeRO takes a step on zero gradients to allocate its state, which would count as the first in Adam's correction.
     engine.basic_optimizer.state.clear()
     return engine
@@ -114,8 +109,8 @@ class _LoadPartitioned:
         return True
 
 
-def _parameter_groups(policy: PackedPolicy, weight_decay: float, *, sharded: bool) -> list[dict[str, Any]]:
-    parameters: list[Any] = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+def _parameter_groups(packed: PackedModel, weight_decay: float, *, sharded: bool) -> list[dict[str, Any]]:
+    parameters: list[Any] = [parameter for parameter in packed.parameters() if parameter.requires_grad]
     if weight_decay == 0.0:
         return [{"params": parameters, "weight_decay": 0.0}]
     matrix = [len(p.ds_shape if sharded else p.shape) > 1 for p in parameters]

@@ -29,6 +29,7 @@ from rl_reason.learner.deepspeed_engine import (
     save_engine,
 )
 from rl_reason.learner.objectives import Objective, Totals
+from rl_reason.learner.packed_model import Load, PackedModel
 from rl_reason.learner.packing import (
     MicroBatch,
     empty_sequence,
@@ -37,10 +38,10 @@ from rl_reason.learner.packing import (
     plan,
     positions_of,
     prompt_groups,
-    shared_positions,
+    unit_positions,
     units,
 )
-from rl_reason.learner.policy_model import PackedPolicy, bare_sequence
+from rl_reason.learner.policy_model import bare_sequence, load_policy
 from rl_reason.learner.schedule import learning_rate_at
 from rl_reason.learner.settings import Execution, Optimization, Ranks
 from rl_reason.policy.kl import k3
@@ -64,7 +65,7 @@ _TOKENIZER_FILES = (
 
 
 class DeepSpeedLearner:
-    """Trains a Hugging Face causal model; implements `protocols.Learner`."""
+    """Trains a Hugging Face model, a policy or a reward model; implements `protocols.Learner`."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class DeepSpeedLearner:
         ranks: Ranks,
         optimization: Optimization,
         execution: Execution = Execution(),  # noqa: B008 (frozen)
+        load: Load = load_policy,
     ) -> None:
         """Join the process group, load the model, build the optimizer.
 
@@ -83,6 +85,7 @@ class DeepSpeedLearner:
             objective: what is minimised.
             publisher: how weights leave for the engines.
             ranks, optimization, execution: see `settings`.
+            load: makes the model that is trained, with its head: `load_policy`, or `load_reward_model`.
 
         Raises:
             ConfigError: settings that contradict each other or a DeepSpeed block that sets what the learner decides.
@@ -90,7 +93,7 @@ class DeepSpeedLearner:
         """
         join_process_group(ranks)
         torch.manual_seed(optimization.seed)
-        self._engine = build_engine(model_path, optimization, execution)
+        self._engine = build_engine(model_path, optimization, execution, load)
         self._device: torch.device = self._engine.device
         self._model_path, self._publisher = model_path, publisher
         self._objective, self._how, self._ranks = objective, optimization, ranks
@@ -147,8 +150,8 @@ class DeepSpeedLearner:
         return metrics
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Log-prob of every token but the first at temperature 1: one [T - 1] a sequence. For a few sequences: every
-        rank computes all of them."""
+        """Log-prob of every token but the first at temperature 1 (of a reward model: the reward after every token but
+        the last): one [T - 1] a sequence. For a few sequences: every rank computes all of them."""
         self._publisher.settle()
         bare = [bare_sequence(tokens) for tokens in sequences]
         lengths = [positions_of(sequence) for sequence in bare]
@@ -164,7 +167,7 @@ class DeepSpeedLearner:
 
     def publish(self, version: PolicyVersion) -> WeightUpdate:
         """Hand the weights to the publisher, under their Hugging Face names."""
-        model = self._policy.model
+        model = self._packed.model
         weights = LearnerWeights(
             described=lambda: described_parameters(model),
             gathered=lambda device: full_parameters(model, device),
@@ -182,13 +185,13 @@ class DeepSpeedLearner:
         load_engine(self._engine, folder)
 
     def export(self, folder: Path) -> None:
-        """Write safetensors, config and tokenizer, as `AutoModelForCausalLM` and vLLM load them."""
+        """Write safetensors, config and tokenizer, as transformers' auto classes and vLLM load them."""
         self._publisher.settle()
-        weights = full_parameters(self._policy.model, torch.device("cpu"))
+        weights = full_parameters(self._packed.model, torch.device("cpu"))
         if self._ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
             state = {name: tensor.cpu() for name, tensor in weights}
-            self._policy.model.save_pretrained(folder, state_dict=state)
+            self._packed.model.save_pretrained(folder, state_dict=state)
             for name in _TOKENIZER_FILES:
                 if (self._model_path / name).is_file():
                     shutil.copyfile(self._model_path / name, folder / name)
@@ -201,7 +204,7 @@ class DeepSpeedLearner:
         torch.distributed.barrier()
 
     @property
-    def _policy(self) -> PackedPolicy:
+    def _packed(self) -> PackedModel:
         return self._engine.module
 
     def _check(self, batch: Sequence[TrainingSequence], step: int) -> None:
@@ -224,13 +227,13 @@ class DeepSpeedLearner:
         losses: list[Tensor] = []
         for index, micro_batch in enumerate(micro_batches):
             self._engine.set_gradient_accumulation_boundary(index == len(micro_batches) - 1)
-            logprobs, entropies = self._engine(micro_batch, self._how.temperature)
-            loss, sums = self._objective(logprobs, micro_batch, totals)
+            values, entropies = self._engine(micro_batch, self._how.temperature)
+            loss, sums = self._objective(values, micro_batch, totals)
             # DeepSpeed averages gradients over ranks; the loss is already a share of the global mean.
             self._engine.backward(loss * self._ranks.world_size)
             losses.append(loss.detach())
             tally.add(sums)
-            tally.add_tokens(entropies, logprobs.detach(), micro_batch, gaps=self._objective.has_reference)
+            tally.add_tokens(entropies, values.detach(), micro_batch, gaps=self._objective.has_reference)
         self._engine.set_gradient_accumulation_boundary(True)
         tally.end_step(torch.stack(losses).sum())
         return clipped_step(self._engine, learning_rate=rate, gradient_clip=self._how.gradient_clip, step=step)
@@ -239,13 +242,14 @@ class DeepSpeedLearner:
         """This rank's share of a mini-batch; ranks that run out of work get empty micro-batches."""
         capacity = self._micro_batch_tokens
         together = units(sequences, capacity=capacity, share_prompts=self._share_prompts)
-        lengths = [shared_positions([sequences[i] for i in unit]) for unit in together]
+        share = self._share_prompts
+        lengths = [unit_positions([sequences[i] for i in unit], share_prompts=share) for unit in together]
         mine = plan(lengths, ranks=self._ranks.world_size, micro_batch_tokens=capacity)[self._ranks.rank]
         return [
             pack(
                 [sequences[i] for unit in chosen for i in together[unit]] or [empty_sequence()],
                 self._device,
-                share_prompts=self._share_prompts,
+                share_prompts=share,
             )
             for chosen in mine
         ]
@@ -288,7 +292,8 @@ class _Tally:
             self._sums[name] = self._sums.get(name, torch.zeros((), device=self._device)) + value
 
     def add_tokens(self, entropies: Tensor, logprobs: Tensor, batch: MicroBatch, *, gaps: bool) -> None:
-        """Entropies of the counted tokens; on the first step also how far the log-probs are from the roll-out's."""
+        """Entropies of the counted tokens, of which a reward model has none; on the first step also how far the
+        log-probs are from the roll-out's."""
         self._entropy += torch.stack([entropies.sum(), entropies.new_tensor(len(entropies))])
         if gaps and self._steps == 0 and len(logprobs):
             self._gaps = True
@@ -311,7 +316,8 @@ class _Tally:
             torch.distributed.all_reduce(self._largest_gap, op=torch.distributed.ReduceOp.MAX)
         values = packed.tolist()
         metrics = dict(zip(["learner/loss", *self._sums], values, strict=False))
-        metrics["policy/entropy"] = values[-4] / values[-3]
+        if values[-3] > 0:
+            metrics["policy/entropy"] = values[-4] / values[-3]
         if self._gaps:
             metrics["policy/rollout_gap_mean"] = values[-2] / values[-1]
             metrics["policy/rollout_gap_max"] = float(self._largest_gap)

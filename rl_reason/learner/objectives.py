@@ -1,4 +1,4 @@
-"""What a learner minimises: small callables from the packed tokens' log-probs to a loss and sums for metrics."""
+"""What a learner minimises: small callables from the packed tokens' values to a loss and sums for metrics."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Protocol
 
 from torch import Tensor
 
+from rl_reason.errors import LearnerError
 from rl_reason.learner.packing import MicroBatch
 from rl_reason.policy.likelihood import likelihood_loss
 from rl_reason.policy.mirror_descent import mirror_descent_loss
-from rl_reason.policy.reduce import sum_by_sequence
+from rl_reason.policy.preference import bradley_terry_loss, label_loss
+from rl_reason.policy.reduce import last_entries, sum_by_sequence
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class Objective(Protocol):
         """Whether the sequences carry roll-out log-probs that the policy can be compared with."""
         ...
 
-    def __call__(self, logprobs: Tensor, batch: MicroBatch, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
-        """(log-probs [M] of the counted tokens with gradient, …) -> scalar loss, and metrics that add up likewise."""
+    def __call__(self, values: Tensor, batch: MicroBatch, totals: Totals, /) -> tuple[Tensor, dict[str, Tensor]]:
+        """(what the model gives at the counted positions, [M] with gradient: log-probs, or rewards of a reward model;
+        …) -> scalar loss, and metrics that add up likewise."""
         ...
 
 
@@ -63,3 +66,46 @@ class LikelihoodObjective:
     def __call__(self, logprobs: Tensor, batch: MicroBatch, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
         """No metrics beside the loss, which is the mean NLL a token in nats."""
         return likelihood_loss(logprobs, tokens_total=totals.tokens), {}
+
+
+@dataclass(frozen=True)
+class PairObjective:
+    """Bradley-Terry on pairs of responses: a sequence's reward is the value at its end (`policy/preference.py`)."""
+
+    centre: float
+    has_reference: bool = field(default=False, init=False)
+
+    def __call__(self, rewards: Tensor, batch: MicroBatch, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of each pair the sequence with advantage 1 is the better one."""
+        at, owners = ends_of(batch)
+        better = batch.advantages[owners] > 0.5
+        chosen, rejected = owners[better], owners[~better]
+        # The number of a pair orders both sides alike.
+        first, second = batch.pairs[chosen].argsort(), batch.pairs[rejected].argsort()
+        if len(first) != len(second) or (batch.pairs[chosen][first] != batch.pairs[rejected][second]).any():
+            raise LearnerError("a sequence stands without its partner: every pair needs one chosen and one rejected")
+        ends = rewards.index_select(0, at)
+        pairs_total = totals.sequences // 2
+        loss, sums = bradley_terry_loss(
+            ends[better][first], ends[~better][second], centre=self.centre, pairs_total=pairs_total
+        )
+        return loss, {name: value / pairs_total for name, value in sums.items()}
+
+
+@dataclass(frozen=True)
+class LabelObjective:
+    """Cross-entropy on labelled responses: a sequence's reward is the value at its end (`policy/preference.py`)."""
+
+    has_reference: bool = field(default=False, init=False)
+
+    def __call__(self, rewards: Tensor, batch: MicroBatch, totals: Totals) -> tuple[Tensor, dict[str, Tensor]]:
+        """A sequence's advantage is its label."""
+        at, owners = ends_of(batch)
+        loss, sums = label_loss(rewards.index_select(0, at), batch.advantages[owners], sequences_total=totals.sequences)
+        return loss, {name: value / totals.sequences for name, value in sums.items()}
+
+
+def ends_of(batch: MicroBatch) -> tuple[Tensor, Tensor]:
+    """(where in [M] each sequence's last counted position is, which of the S sequences that is), both [L]."""
+    at = last_entries(batch.sequence_index)
+    return at, batch.sequence_index[at]

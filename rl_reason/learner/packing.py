@@ -36,6 +36,8 @@ class MicroBatch:
     """[M] int64: which of the S sequences each belongs to."""
     advantages: Tensor
     """[S] fp32."""
+    pairs: Tensor
+    """[S] int64: number of the pair, -1 for a sequence in none. Both of a pair are here."""
 
     @property
     def sequences(self) -> int:
@@ -66,6 +68,11 @@ def prompt_groups(sequences: Sequence[TrainingSequence]) -> list[list[int]]:
 def shared_positions(sequences: Sequence[TrainingSequence]) -> int:
     """Positions that sequences of one prompt take together, the prompt's counted once."""
     return prompt_length(sequences[0]) + sum(positions_of(s) - prompt_length(s) for s in sequences)
+
+
+def unit_positions(sequences: Sequence[TrainingSequence], *, share_prompts: bool) -> int:
+    """Positions that a unit takes, its prompt counted once where prompts are shared."""
+    return shared_positions(sequences) if share_prompts else sum(positions_of(s) for s in sequences)
 
 
 def pack(sequences: Sequence[TrainingSequence], device: torch.device, *, share_prompts: bool = False) -> MicroBatch:
@@ -100,6 +107,7 @@ def pack(sequences: Sequence[TrainingSequence], device: torch.device, *, share_p
         behaviour_logprobs=of_owners(lambda s: s.behaviour_logprobs, torch.float32),
         sequence_index=torch.from_numpy(np.repeat(np.arange(len(sequences)), counts)).to(device),
         advantages=torch.tensor([sequence.advantage for sequence in sequences], dtype=torch.float32, device=device),
+        pairs=torch.tensor([sequence.pair for sequence in sequences], dtype=torch.int64, device=device),
     )
 
 
@@ -139,19 +147,29 @@ class _Layout:
 
 
 def units(sequences: Sequence[TrainingSequence], *, capacity: int, share_prompts: bool) -> list[list[int]]:
-    """What stays together in a micro-batch: single sequences, or those of one prompt as far as they fit."""
+    """What stays together in a micro-batch: pairs, single sequences, or all those of one prompt as far as they fit."""
+    everything = list(range(len(sequences)))
     if not share_prompts:
-        return [[index] for index in range(len(sequences))]
+        return inseparable(sequences, everything)
     made: list[list[int]] = []
     for group in prompt_groups(sequences):
         unit: list[int] = []
-        for index in group:
-            if unit and shared_positions([sequences[i] for i in [*unit, index]]) > capacity:
+        for atom in inseparable(sequences, group):
+            if unit and shared_positions([sequences[i] for i in [*unit, *atom]]) > capacity:
                 made.append(unit)
                 unit = []
-            unit.append(index)
+            unit += atom
         made.append(unit)
     return made
+
+
+def inseparable(sequences: Sequence[TrainingSequence], indices: Sequence[int]) -> list[list[int]]:
+    """The indices, those of a pair together, in the order in which they first appear."""
+    atoms: dict[tuple[str, int], list[int]] = {}
+    for index in indices:
+        pair = sequences[index].pair
+        atoms.setdefault(("single", index) if pair < 0 else ("pair", pair), []).append(index)
+    return list(atoms.values())
 
 
 def bins(lengths: Sequence[int], capacity: int) -> list[list[int]]:

@@ -1,7 +1,8 @@
-"""Sums over the sequences of a packed batch."""
+"""Sums over the sequences of a packed batch, and their last entries."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -14,3 +15,13 @@ def sum_by_sequence(values: Tensor, sequence_index: Tensor, sequences: int) -> T
         sequences: S.
     """
     return values.new_zeros(sequences).index_add(0, sequence_index, values)
+
+
+def last_entries(sequence_index: Tensor) -> Tensor:
+    """Where each sequence's last entry is: [M] int64, entries of a sequence side by side -> [L] positions in M.
+
+    L is the number of sequences that have an entry.
+    """
+    ends = torch.ones_like(sequence_index, dtype=torch.bool)
+    ends[:-1] = sequence_index[1:] != sequence_index[:-1]
+    return ends.nonzero()[:, 0]

@@ -19,6 +19,7 @@ from rl_reason.errors import LearnerError
 from rl_reason.learner.deepspeed_learner import DeepSpeedLearner
 from rl_reason.learner.objectives import LikelihoodObjective, MirrorDescentObjective
 from rl_reason.learner.packing import minibatches
+from rl_reason.learner.policy_model import load_policy
 from rl_reason.learner.settings import Execution, Optimization, Ranks
 from rl_reason.policy.weight_file import FilePublisher, read_weights
 from rl_reason.types import TrainingSequence
@@ -75,6 +76,7 @@ def make(folder: Path, model: Path, rank: int, world_size: int, **settings: Any)
         model_path=model,
         objective=settings.pop("objective", MirrorDescentObjective(TAU)),
         publisher=FilePublisher(path=folder / "weights.safetensors", transport="shared_memory"),
+        load=settings.pop("load", load_policy),
         ranks=Ranks(init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world_size),
         optimization=replace(HOW, **settings),
         execution=execution,

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from learner_ranks import largest_difference, run_ranks
 
 PROCESS = Path(__file__).with_name("learner_process.py")
-DEADLINE_S = 300
-Weights = dict[str, Tensor]
-
-
-def run(folder: Path, world_size: int) -> list[dict[str, Any]]:
-    """All ranks of one size, started together; their results in order."""
-    (folder / "rendezvous").unlink(missing_ok=True)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(PROCESS), str(folder), str(rank), str(world_size)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(world_size)
-    ]
-    try:
-        outputs = [process.communicate(timeout=DEADLINE_S)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, output in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, output[-4000:]
-    return [torch.load(folder / f"results_{rank}_of_{world_size}.pt", weights_only=False) for rank in range(world_size)]
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +19,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> dict[str, Any]:
-    return run(folder, 1)[0]
+    return run_ranks(PROCESS, folder, 1)[0]
 
 
 @pytest.fixture(scope="module")
 def together(alone: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    return run(folder, 2)
-
-
-def largest_difference(one: Weights, other: Weights) -> float:
-    assert one.keys() == other.keys()
-    return max((one[name].float() - other[name].float()).abs().max().item() for name in one)
+    return run_ranks(PROCESS, folder, 2)
 
 
 @pytest.mark.parametrize(
