@@ -13,13 +13,19 @@ from rl_reason.config.schema.recipe import Recipe
 from rl_reason.evaluation.evaluate import EvalResult, compare
 from rl_reason.learner.scratch_model import build_scratch_model
 from rl_reason.reports.page import write_report
-from rl_reason.stages import evaluation, rl, sft
+from rl_reason.stages import evaluation, reward_evaluation, reward_model, rl, sft
 from rl_reason.stages.session import Session, StopFlag
 from rl_reason.tracking.atomic import folder_written_whole
 from rl_reason.tracking.console import Console
 from rl_reason.tracking.run_folder import RunFolder, StageFolder
 
-STAGES: dict[str, Callable[..., Mapping[str, Any] | None]] = {"sft": sft.run, "rl": rl.run, "eval": evaluation.run}
+STAGES: dict[str, Callable[..., Mapping[str, Any] | None]] = {
+    "sft": sft.run,
+    "rl": rl.run,
+    "reward_model": reward_model.run,
+    "eval": evaluation.run,
+    "eval_reward_models": reward_evaluation.run,
+}
 
 
 def run(recipe: Recipe, out: Path) -> None:
@@ -88,9 +94,10 @@ def first_model(session: Session) -> Path:
 
 def show_results(folder: RunFolder, console: Console) -> None:
     """The closing table: every evaluation, and how far the last is from the first on the same problems."""
-    rows, evaluations = [], []
+    rows, evaluations, judges = [], [], []
     for stage in folder.stages():
         result = stage.result()
+        judges += [reward_model_row(stage.label, each) for each in result.get("reward_models", ())]
         if result["kind"] == "eval":
             evaluated = EvalResult.from_dict(result["sampled"])
             evaluations.append(evaluated)
@@ -102,6 +109,8 @@ def show_results(folder: RunFolder, console: Console) -> None:
         low, high = 100 * change.low, 100 * change.high
         level = f"{evaluations[-1].confidence:.0%} interval"
         console.say(f"change: {100 * change.value:+.1f} points, {level} {low:+.1f} … {high:+.1f}")
+    if judges:
+        console.table(judges, title="Reward models against labels")
     console.say(f"report: {folder.report}")
 
 
@@ -120,4 +129,24 @@ def evaluation_row(label: str, result: Mapping[str, Any], sampled: EvalResult) -
         "tokens": f"{sampled.tokens_mean:.0f}",
         "truncated": f"{sampled.truncated_fraction:.1%}",
         "unjudged": str(sampled.unjudged),
+    }
+
+
+def reward_model_row(label: str, agreement: Mapping[str, Any]) -> dict[str, str]:
+    """One reward model's measurement for people."""
+
+    def percent(interval: Mapping[str, float | None], key: str = "value") -> str:
+        value = interval[key]
+        return "" if value is None else f"{100 * value:.1f}"
+
+    accuracy, calibration = agreement["accuracy"], agreement["calibration"]
+    return {
+        "stage": label,
+        "model": f"{agreement['name']} ({agreement['kind']})",
+        "accuracy %": percent(accuracy),
+        "interval": f"{percent(accuracy, 'low')} … {percent(accuracy, 'high')}",
+        "false right %": percent(agreement["false_positives"]),
+        "false wrong %": percent(agreement["false_negatives"]),
+        "unjudged": f"{agreement['responses'] - agreement['judged']} of {agreement['responses']}",
+        "calibration error": f"{calibration['expected_error']:.3f}" if calibration else "",
     }

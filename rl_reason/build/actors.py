@@ -12,8 +12,19 @@ from rl_reason.cluster.placement import Starting
 from rl_reason.cluster.remote_engine import RemoteEngine
 from rl_reason.cluster.remote_learner import RemoteLearner
 from rl_reason.config.schema.recipe import Recipe
+from rl_reason.config.schema.reward_models import ClassicModel, JudgeModel
+from rl_reason.config.schema.reward_stages import BradleyTerry, RewardModel
 from rl_reason.config.schema.stages import Rl, RlOptimizer, Sft, SftOptimizer
-from rl_reason.learner.objectives import LikelihoodObjective, MirrorDescentObjective, Objective
+from rl_reason.learner.objectives import (
+    LabelObjective,
+    LikelihoodObjective,
+    MirrorDescentObjective,
+    Objective,
+    PairObjective,
+)
+from rl_reason.learner.packed_model import Load
+from rl_reason.learner.policy_model import load_policy
+from rl_reason.learner.reward_model import load_reward_model
 from rl_reason.learner.settings import Execution, Optimization
 from rl_reason.policy.weight_file import weight_path
 
@@ -63,6 +74,15 @@ def begin_sft_learner(
     return _begin_learner(starting, recipe, model, weights, optimization, LikelihoodObjective())
 
 
+def begin_reward_learner(
+    starting: Starting, recipe: Recipe, stage: RewardModel, model: Path, *, weights: Path, steps: int
+) -> RemoteLearner:
+    """A learner of which response is right, or better: one optimizer step an update."""
+    optimization = Optimization(**_adamw(recipe, stage.optimizer, steps), reset_optimizer=False)
+    objective = PairObjective(stage.loss.centre) if isinstance(stage.loss, BradleyTerry) else LabelObjective()
+    return _begin_learner(starting, recipe, model, weights, optimization, objective, load_reward_model)
+
+
 def begin_rl_learner(starting: Starting, recipe: Recipe, stage: Rl, model: Path, *, weights: Path) -> RemoteLearner:
     """A learner that descends the mirror: several optimizer steps an update, the optimizer reset before each."""
     optimization = Optimization(
@@ -80,8 +100,17 @@ def gpus_needed(recipe: Recipe) -> int:
     if not on_gpu(recipe):
         return 0
     if recipe.sync.transport == "cuda_ipc":
-        return recipe.learner.ranks
-    return recipe.engine.count * recipe.engine.tensor_parallel + recipe.learner.ranks
+        trained = recipe.learner.ranks
+    else:
+        trained = recipe.engine.count * recipe.engine.tensor_parallel + recipe.learner.ranks
+    return trained + sum(_gpus_of(choice, recipe) for choice in recipe.rewards.models)
+
+
+def _gpus_of(choice: ClassicModel | JudgeModel, recipe: Recipe) -> int:
+    """Of one reward model; behind an endpoint it needs none of ours."""
+    if isinstance(choice, ClassicModel):
+        return 1
+    return 0 if choice.path is None else choice.engines * recipe.engine.tensor_parallel
 
 
 def on_gpu(recipe: Recipe) -> bool:
@@ -110,12 +139,19 @@ def threads(processes: int) -> dict[str, str]:
 
 
 def _begin_learner(
-    starting: Starting, recipe: Recipe, model: Path, weights: Path, optimization: Optimization, objective: Objective
+    starting: Starting,
+    recipe: Recipe,
+    model: Path,
+    weights: Path,
+    optimization: Optimization,
+    objective: Objective,
+    load: Load = load_policy,
 ) -> RemoteLearner:
     learner = recipe.learner
     arguments = {
         "model_path": model,
         "objective": objective,
+        "load": load,
         "optimization": optimization,
         "execution": Execution(
             dtype=learner.dtype,

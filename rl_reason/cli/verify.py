@@ -39,7 +39,7 @@ def verify(
 
     Example: rl-reason verify --verifier boxed_math --input answers.jsonl --output judged.jsonl
 
-    Several: rl-reason verify --verifier boxed_math --verifier mine=check.py:Check --option mine.strict=true …
+        Several: rl-reason verify --verifier boxed_math --verifier mine=check.py:Check --option mine.strict=true …
     """
     specs = verifier_specs(verifier, option or [])
     if disagreements and len(specs) == 1:

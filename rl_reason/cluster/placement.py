@@ -10,6 +10,7 @@ from ray.util.placement_group import PlacementGroup, get_placement_group, placem
 from rl_reason.cluster.actors import Handle, Part, Placement, begin_build, gather, host
 from rl_reason.cluster.remote_engine import RemoteEngine
 from rl_reason.cluster.remote_learner import RemoteLearner
+from rl_reason.cluster.remote_reward_model import RemoteRewardModel
 from rl_reason.errors import DeadActorError
 from rl_reason.learner.settings import Ranks
 
@@ -36,6 +37,12 @@ class Starting:
             self._begun.append((handle, begin_build(handle, part)))
             engines.append(RemoteEngine(handle))
         return engines
+
+    def begin_reward_model(self, name: str, part: Part, placement: Placement) -> RemoteRewardModel:
+        """One reward-model actor. Usable after `wait`."""
+        handle = self._host(f"reward model {name}", placement)
+        self._begun.append((handle, begin_build(handle, part)))
+        return RemoteRewardModel(handle)
 
     def begin_learner(self, part: Part, placements: Sequence[Placement]) -> RemoteLearner:
         """One learner actor, a rank, for each placement; they find each other at rank 0's address. Usable after `wait`.

@@ -29,9 +29,16 @@ from rl_reason.config.rules import looks_local
 from rl_reason.config.schema.recipe import Recipe
 from rl_reason.errors import ConfigError
 
-PATHS = ("data.train.*.path", "data.heldout.*.path", "stages.*.traces.*.path")
+PATHS = (
+    "data.train.*.path",
+    "data.heldout.*.path",
+    "stages.*.traces.*.path",
+    "stages.*.data.*.path",
+    "stages.*.template",
+    "rewards.models.*.template",
+)
 """Always paths."""
-PATHS_OR_NAMES = ("model.path", "data.train.*.name", "data.heldout.*.name")
+PATHS_OR_NAMES = ("model.path", "data.train.*.name", "data.heldout.*.name", "rewards.models.*.path")
 """Paths where they begin with . / or ~, else names on the hub."""
 REFERENCES = ("rewards.verifiers.*.name",)
 """`file.py:Object`, or the name of something installed."""

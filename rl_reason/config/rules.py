@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_reason.config.document import Location, Problem, show
+from rl_reason.config.reward_rules import broken_reward_rules
 from rl_reason.config.schema.data import DatasetsSource, FileSource, ReasoningGymSource, Source
 from rl_reason.config.schema.recipe import Recipe
 from rl_reason.config.schema.stages import Eval, JsonlTraces, Rl, Sampling, Sft
@@ -81,8 +82,9 @@ def broken_rules(recipe: Recipe) -> Iterator[Problem]:
             yield from _sft(stage, here)
         elif isinstance(stage, Rl):
             yield from _rl(stage, here, recipe)
-        else:
+        elif isinstance(stage, Eval):
             yield from _eval(stage, here, recipe)
+    yield from broken_reward_rules(recipe)
 
 
 def looks_local(name: str) -> bool:
@@ -127,7 +129,7 @@ def _lengths(recipe: Recipe) -> Iterator[Problem]:
         message = f"more than engine.max_context_tokens = {context}: lower it."
         yield Problem(("sync", "canary_tokens"), str(recipe.sync.canary_tokens), message, involves=(at,))
     for index, stage in enumerate(recipe.stages):
-        if isinstance(stage, Sft):
+        if not isinstance(stage, Rl | Eval):
             continue
         new, prompt = stage.sampling.max_new_tokens, recipe.data.max_prompt_tokens
         if prompt + new > context:
@@ -245,17 +247,17 @@ def _sync(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _rewards(recipe: Recipe) -> Iterator[Problem]:
-    verifiers = recipe.rewards.verifiers
+    verifiers, models = recipe.rewards.verifiers, recipe.rewards.models
     here: Location = ("rewards", "verifiers")
-    judged = [stage.kind for stage in recipe.stages if not isinstance(stage, Sft)]
-    if judged and not verifiers:
+    judged = [stage.kind for stage in recipe.stages if isinstance(stage, Rl | Eval)]
+    if judged and not verifiers and not models:
         message = (
             f"the {judged[0]} stage needs someone to judge: `- name: boxed_math`, say (`rl-reason verifier list`)."
         )
         yield Problem(here, "[]", message)
-    if verifiers and not any(verifier.weight for verifier in verifiers):
+    if verifiers and not any(each.weight for each in (*verifiers, *models)):
         message = "all weights are 0, so no response would earn anything: give one verifier a weight."
-        yield Problem((*here, 0, "weight"), "0", message, involves=(here,))
+        yield Problem((*here, 0, "weight"), "0", message, involves=(here, ("rewards", "models")))
     if verifiers and verifiers[0].compare:
         message = "this is the first verifier, the one that others are compared with: set it on a later one."
         yield Problem((*here, 0, "compare"), "true", message)

@@ -26,7 +26,7 @@ def run(session: Session, stage: Eval, model: Path, folder: StageFolder) -> Mapp
     with ExitStack() as resources:
         starting = session.starting()
         engines = [resources.enter_context(closed(e)) for e in actors.begin_engines(starting, recipe, model)]
-        scores = resources.enter_context(closed(parts.scorer(recipe)))
+        scores = session.scorer(starting, resources)
         starting.wait()
         tracker = resources.enter_context(closed(session.tracker(folder, finished=0, total=1 + stage.greedy)))
         result: dict[str, Any] = {"model": str(model)}

@@ -37,7 +37,7 @@ def run(session: Session, stage: Rl, model: Path, folder: StageFolder) -> Mappin
         learner = resources.enter_context(
             closed(actors.begin_rl_learner(starting, recipe, stage, model, weights=weights))
         )
-        scores = resources.enter_context(closed(parts.scorer(recipe)))
+        scores = session.scorer(starting, resources)
         starting.wait()
         sampler = parts.sampler(stage, prompts.train, recipe.seed)
         store = CheckpointStore(folder.checkpoints, recipe.checkpoints.keep)

@@ -6,19 +6,26 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 from rl_reason.build import actors
 from rl_reason.build.parts import wandb_trackers
+from rl_reason.build.reward_models import begin_scorer
 from rl_reason.cluster.placement import Starting
 from rl_reason.cluster.session import ray_session
 from rl_reason.config.schema.recipe import Recipe
+from rl_reason.errors import ConfigError
+from rl_reason.protocols import Scorer
 from rl_reason.tracking.console import Console
 from rl_reason.tracking.disagreements import DisagreementTracker
 from rl_reason.tracking.fan_out import FanOutTracker
 from rl_reason.tracking.jsonl import JsonlTracker
 from rl_reason.tracking.run_folder import RunFolder, StageFolder
+
+REWARD_MODEL = "reward_model"
+"""In the folder of a reward_model stage: what it trained, which is no policy and therefore not `model`."""
 
 
 class Closable(Protocol):
@@ -87,6 +94,25 @@ class Session:
         return Starting(
             start_deadline_s=cluster.actor_deadline_s, call_deadline_s=cluster.call_deadline_s, logs=self._ray_logs
         )
+
+    def trained_reward_model(self, name: str) -> Path:
+        """Folder of what the reward_model stage of this name (or kind) has trained in this run.
+
+        Raises:
+            ConfigError: this run has no such stage, or it has not been run.
+        """
+        folders = [stage.path / REWARD_MODEL for stage in self.folder.stages() if stage.name == name]
+        if len(folders) != 1 or not folders[0].is_dir():
+            raise ConfigError(
+                f"{self.folder.path} has no finished reward_model stage {name!r}, which rewards.models asks for; give "
+                "the model's path instead"
+            )
+        return folders[0]
+
+    def scorer(self, starting: Starting, resources: ExitStack) -> Scorer:
+        """Verifiers and reward models of the recipe; those in actors are usable after `starting.wait()`."""
+        scorer = begin_scorer(starting, self.recipe, self.trained_reward_model, resources)
+        return resources.enter_context(closed(scorer))
 
     def tracker(self, stage: StageFolder, *, finished: int, total: int) -> FanOutTracker:
         """Where a stage's metrics go; lines of iterations that will run again are dropped first."""

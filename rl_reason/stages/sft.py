@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rl_reason.build import actors
 from rl_reason.build.prompts import demonstrations, renderer
 from rl_reason.config.schema.stages import Sft
-from rl_reason.stages.checkpointing import Checkpointing
 from rl_reason.stages.session import Session, closed
-from rl_reason.tracking.checkpoints import CheckpointStore
+from rl_reason.stages.supervised import batch_indices, take_steps
 from rl_reason.tracking.run_folder import StageFolder
-
-STEPS_PER_ITERATION = 10
-"""`checkpoints.every_iterations` counts rl iterations; so many sft steps are worth one."""
+from rl_reason.types import TrainingSequence
 
 
 def run(session: Session, stage: Sft, model: Path, folder: StageFolder) -> Mapping[str, Any] | None:
@@ -38,31 +32,13 @@ def run(session: Session, stage: Sft, model: Path, folder: StageFolder) -> Mappi
             closed(actors.begin_sft_learner(starting, recipe, stage, model, weights=weights, steps=steps))
         )
         starting.wait()
-        store = CheckpointStore(folder.checkpoints, recipe.checkpoints.keep)
-        every = recipe.checkpoints.every_iterations * STEPS_PER_ITERATION
-        checkpoint = Checkpointing(store, learner, sampler=None, every=every, total=steps)
-        start = checkpoint.restore().finished
-        tracker = resources.enter_context(closed(session.tracker(folder, finished=start, total=steps)))
-        for step in range(start, steps):
-            begun = time.perf_counter()
+
+        def batch(step: int) -> list[TrainingSequence]:
             chosen = batch_indices(step, total=len(sequences), size=stage.batch_sequences, seed=recipe.seed)
-            metrics = learner.update([sequences[index] for index in chosen], step=step)
-            tracker.log({"iteration": step, **metrics, "time/iteration_s": time.perf_counter() - begun})
-            stopping = session.stop()
-            checkpoint(step + 1, stopping)
-            if stopping and step + 1 < steps:
-                return None
+            return [sequences[index] for index in chosen]
+
+        if not take_steps(session, folder, learner, batch, steps=steps):
+            return None
         with folder.model_written_whole() as target:
             learner.export(target)
     return {"iterations": steps, "demonstrations": len(sequences), "dropped_demonstrations": dropped}
-
-
-def batch_indices(step: int, *, total: int, size: int, seed: int) -> list[int]:
-    """Which of `total` sequences step `step` sees: each once an epoch, in an order of the epoch's own."""
-    chosen: list[int] = []
-    position = step * size
-    while len(chosen) < size:
-        epoch, offset = divmod(position + len(chosen), total)
-        order = np.random.default_rng([seed, epoch]).permutation(total)
-        chosen += order[offset : offset + size - len(chosen)].tolist()
-    return chosen

@@ -59,6 +59,9 @@ METRICS: dict[str, Metric] = {
     "learner/tokens": Metric("tokens", "tokens trained on, prompts included"),
     "learner/sequences": Metric("sequences", "sequences trained on"),
     "memory/peak_bytes": Metric("bytes", "peak memory of the learner's process (device memory on GPUs)"),
+    "reward_model/accuracy": Metric("fraction", "pairs in the right order, or labels met, of the batch trained on"),
+    "reward_model/margin": Metric("", "mean reward of the better response minus that of the worse one"),
+    "reward_model/heldout_accuracy": Metric("fraction", "reward_model/accuracy on the problems never trained on"),
     "sync/bytes": Metric("bytes", "weights sent to each engine"),
     "reward/unjudged_count": Metric("responses", "could not be judged: time-out, crash, unusable reference"),
     "reward/unjudged_fraction": Metric("fraction", "could not be judged, of all responses"),
@@ -84,6 +87,7 @@ FAMILIES: dict[str, Metric] = {
     "eval/": Metric("", "of one evaluation suite"),
     "learner/": Metric("", "of the learner, mean over the iteration's steps"),
     "policy/": Metric("", "of the policy that is trained"),
+    "reward_model/": Metric("", "of one of the recipe's reward models, by its name"),
     "sync/": Metric("", "of the weight channel"),
 }
 """Names not listed above, by prefix: what `describe` falls back on."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from rl_reason.config.schema.section import Section, Text
+from rl_reason.config.schema.reward_models import RewardModelChoice
+from rl_reason.config.schema.section import FolderName, Section, Text
 
 
 class VerifierChoice(Section):
@@ -35,10 +36,15 @@ class LengthReward(Section):
 
 
 class Rewards(Section):
-    """Responses that no verifier could judge are left out of the baseline, always."""
+    """Responses that could not be judged are left out of the baseline, always."""
 
     verifiers: tuple[VerifierChoice, ...] = ()
     """Who judges; scores are added by weight. Empty (the default): fine where no stage generates."""
+    models: tuple[RewardModelChoice, ...] = ()
+    """Reward models that judge as well; their scores are added by weight. Empty (the default): none."""
+    primary: FolderName | None = None
+    """Name of the reward model that decides what is right. Null (the default): the first verifier does; without
+    verifiers the first model."""
     workers: int = Field(default=4, ge=1)
     """Verifier processes on the driver's machine. Default: keeps up with one engine."""
     deadline_s: float = Field(default=10.0, gt=0)

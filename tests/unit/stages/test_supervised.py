@@ -1,6 +1,6 @@
-"""Every demonstration once an epoch, in an order that follows from seed and step alone."""
+"""Every example once an epoch, in an order that follows from seed and step alone."""
 
-from rl_reason.stages.sft import batch_indices
+from rl_reason.stages.supervised import batch_indices
 
 
 def test_each_epoch_sees_everything_once_in_another_order():
