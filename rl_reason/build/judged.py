@@ -9,13 +9,14 @@ import numpy as np
 
 from rl_reason.config.schema.recipe import Recipe
 from rl_reason.config.schema.reward_stages import GeneratedJudgements, JudgedSource
+from rl_reason.data.disjoint import normalised
 from rl_reason.data.gym import read_reasoning_gym
 from rl_reason.data.judgements import Labelled, Pair, pairs_of, read_labelled, read_pairs
 from rl_reason.data.prompts import LoadedPrompts, refuse_or_skip
 from rl_reason.data.traces import chain_sum_traces
 from rl_reason.errors import DataError
 from rl_reason.protocols import Scorer
-from rl_reason.types import Segment, StopReason, Trajectory, Verdict
+from rl_reason.types import Prompt, Segment, StopReason, Trajectory, Verdict
 
 Verifiers = Callable[[], Scorer]
 """Starts the recipe's verifiers: called only where something has to be labelled."""
@@ -62,6 +63,17 @@ def pairs(recipe: Recipe, sources: Sequence[JudgedSource], verifiers: Verifiers)
     return found
 
 
+def problems(recipe: Recipe, sources: Sequence[JudgedSource]) -> set[str]:
+    """Normalised texts of the problems that the sources speak of; broken lines are passed over."""
+    found: set[str] = set()
+    for source in sources:
+        if isinstance(source, GeneratedJudgements):
+            found |= {normalised(prompt.text) for prompt in _generated_prompts(recipe, source)}
+        else:
+            found |= {normalised(each.prompt.text) for each in read_labelled(Path(source.path))[0]}
+    return found
+
+
 def response_of(each: Labelled, index: int) -> Trajectory:
     """A response without its tokens, to be judged."""
     return Trajectory(each.prompt, index, (NO_TOKENS,), StopReason.STOP, each.response)
@@ -69,8 +81,7 @@ def response_of(each: Labelled, index: int) -> Trajectory:
 
 def _generated(recipe: Recipe, source: GeneratedJudgements, verifiers: Verifiers) -> list[Labelled]:
     """Solutions with mistakes, labelled by the recipe's verifiers; what they cannot judge is left out."""
-    loaded = read_reasoning_gym(source.task, size=source.problems, seed=source.seed, options=source.options)
-    prompts = refuse_or_skip(loaded, recipe.data.on_bad_line, name=f"reasoning-gym's {source.task}")
+    prompts = _generated_prompts(recipe, source)
     traces = chain_sum_traces(
         prompts, error_fraction=source.error_fraction, seed=source.seed, per_prompt=source.responses_per_problem
     )
@@ -90,3 +101,8 @@ def _generated(recipe: Recipe, source: GeneratedJudgements, verifiers: Verifiers
         for each, verdict in zip(unlabelled, verdicts, strict=True)
         if verdict is not Verdict.UNJUDGED
     ]
+
+
+def _generated_prompts(recipe: Recipe, source: GeneratedJudgements) -> list[Prompt]:
+    loaded = read_reasoning_gym(source.task, size=source.problems, seed=source.seed, options=source.options)
+    return refuse_or_skip(loaded, recipe.data.on_bad_line, name=f"reasoning-gym's {source.task}")

@@ -45,6 +45,12 @@ CHARTS: tuple[Chart, ...] = (
         scale=100,
         band=("accuracy/eval_low", "accuracy/eval_high"),
     ),
+    Chart(
+        "Reward model",
+        "% in agreement",
+        (("reward_model/accuracy", "train"), ("reward_model/heldout_accuracy", "held-out")),
+        scale=100,
+    ),
     Chart("Reward", "mean reward", (("reward/mean", "reward"),)),
     Chart("Loss", "loss", (("learner/loss", "loss"),)),
     Chart(

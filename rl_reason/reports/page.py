@@ -15,6 +15,7 @@ from rl_reason.reports.curves import CHARTS, Drawing, draw
 from rl_reason.reports.headline import headline_table, tiles
 from rl_reason.reports.read import Run, read_run
 from rl_reason.reports.responses import Responses, choose
+from rl_reason.reports.reward_models import reward_model_section
 from rl_reason.tracking.atomic import write_text_atomic
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -56,6 +57,7 @@ def render(run: Run, responses: Responses) -> str:
             tiles(run),
             headline_table(run),
             _notes([*run.notes, *responses.notes]),
+            reward_model_section(run),
             charts,
             _browser(responses),
             _records(run),

@@ -8,6 +8,7 @@ A stage's `result.json` may hold (all optional, others are ignored):
     train_tokens    tokens trained on
     evaluation      {accuracy, low, high: fractions, the 95% interval; problems, samples: counts (samples a problem);
                      tokens_mean; greedy: fraction; pass_at_k: fraction} of the model that the stage ends with
+    reward_models   of an eval_reward_models stage: `Agreement.to_dict()` of each (`evaluation/reward_models.py`)
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class StageSummary:
     seconds: float | None
     rollout_tokens: float | None
     evaluation: Evaluation | None
+    reward_models: Sequence[Row] = ()
+    """One measurement a reward model, as `evaluation/reward_models.py` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ def _summary(stage: StageFolder, rows: Sequence[Row], notes: list[str]) -> Stage
         seconds=seconds if seconds is not None else total(rows, "time/iteration_s"),
         rollout_tokens=tokens if tokens is not None else total(rows, "response/tokens_total"),
         evaluation=_evaluation(result.get("evaluation")) or _latest_evaluation(rows),
+        reward_models=[each for each in _list(result.get("reward_models")) if isinstance(each, dict)],
     )
 
 
@@ -182,6 +186,10 @@ def _latest_evaluation(rows: Sequence[Row]) -> Evaluation | None:
                 so_far=True,
             )
     return None
+
+
+def _list(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else []
 
 
 def _json(path: Path, notes: list[str]) -> Mapping[str, Any]:

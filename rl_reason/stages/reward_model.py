@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from rl_reason.build import actors, judged, parts
 from rl_reason.build.prompts import renderer
 from rl_reason.config.schema.recipe import Recipe
-from rl_reason.config.schema.reward_stages import BradleyTerry, RewardModel
-from rl_reason.data.judgements import Labelled, Pair, held_out
+from rl_reason.config.schema.reward_stages import BradleyTerry, EvalRewardModels, RewardModel
+from rl_reason.data.disjoint import normalised
+from rl_reason.data.judgements import Judged, Labelled, Pair, held_out
 from rl_reason.data.reward_input import TEMPLATE_FILE, RewardInput
 from rl_reason.data.template import CLASSIC, read_template
 from rl_reason.errors import DataError
@@ -34,10 +36,14 @@ def run(session: Session, stage: RewardModel, model: Path, folder: StageFolder) 
     """Train on the layers of `model`; returns the result, or None when the run was asked to stop before the end."""
     recipe = session.recipe
     reads = RewardInput(renderer(recipe, model).tokenizer, read_template(Path(stage.template or CLASSIC)))
-    train, heldout = examples(recipe, stage, reads)
+    found = examples(recipe, stage, reads)
+    train = found.train
     steps = stage.steps or (stage.epochs or 1) * math.ceil(len(train) / stage.batch_examples)
     what = "pairs" if isinstance(stage.loss, BradleyTerry) else "labelled responses"
-    session.console.say(f"{folder.label}: {len(train)} {what}, {len(heldout)} more held out, {steps} steps")
+    left_out = f", {found.dropped} left out for the evaluation" if found.dropped else ""
+    session.console.say(
+        f"{folder.label}: {len(train)} {what}, {len(found.heldout)} more held out{left_out}, {steps} steps"
+    )
     with ExitStack() as resources:
         weights = actors.weights_file(recipe, folder.path)
         resources.callback(weights.unlink, missing_ok=True)
@@ -51,7 +57,7 @@ def run(session: Session, stage: RewardModel, model: Path, folder: StageFolder) 
             chosen = batch_indices(step, total=len(train), size=stage.batch_examples, seed=recipe.seed)
             return in_batch([train[index] for index in chosen])
 
-        measure = HeldOut(learner, heldout, every=stage.evaluate_every_steps, total=steps)
+        measure = HeldOut(learner, found.heldout, every=stage.evaluate_every_steps, total=steps)
         if not take_steps(session, folder, learner, batch, steps=steps, measure=measure):
             return None
         with folder_written_whole(folder.path / REWARD_MODEL) as target:
@@ -61,32 +67,55 @@ def run(session: Session, stage: RewardModel, model: Path, folder: StageFolder) 
     return {
         "iterations": steps,
         "examples": len(train),
-        "heldout_examples": len(heldout),
+        "heldout_examples": len(found.heldout),
+        "dropped_examples": found.dropped,
         "heldout_accuracy": last.get("reward_model/heldout_accuracy"),
     }
 
 
-def examples(recipe: Recipe, stage: RewardModel, reads: RewardInput) -> tuple[list[Example], list[Example]]:
-    """(to train on, held out).
+@dataclass(frozen=True)
+class Examples:
+    """What the stage learns from, and what it is measured on."""
+
+    train: list[Example]
+    heldout: list[Example]
+    dropped: int
+    """Left out because an eval_reward_models stage of the recipe measures on their problems."""
+
+
+def examples(recipe: Recipe, stage: RewardModel, reads: RewardInput) -> Examples:
+    """Read, encoded and divided by problem.
 
     Raises:
-        DataError: a file is wrong, all problems are held out, or an example is longer than the engine's context.
+        DataError: a file is wrong, nothing is left to train on, or an example is longer than the engine's context.
     """
-    verifiers = lambda: parts.scorer(recipe)  # noqa: E731
-    how = {"fraction": stage.heldout_fraction, "seed": recipe.seed}
     if isinstance(stage.loss, BradleyTerry):
-        kept, out = held_out(judged.pairs(recipe, stage.data, verifiers), **how)
-        train, heldout = [_pair(each, reads) for each in kept], [_pair(each, reads) for each in out]
-    else:
-        labels, labels_out = held_out(judged.labelled(recipe, stage.data, verifiers), **how)
-        kept, out = labels, labels_out
-        train, heldout = [_labelled(each, reads) for each in labels], [_labelled(each, reads) for each in labels_out]
+        return _divided(recipe, stage, judged.pairs(recipe, stage.data, partial(parts.scorer, recipe)), reads, _pair)
+    labelled = judged.labelled(recipe, stage.data, partial(parts.scorer, recipe))
+    return _divided(recipe, stage, labelled, reads, _labelled)
+
+
+def _divided(
+    recipe: Recipe,
+    stage: RewardModel,
+    found: Sequence[Judged],
+    reads: RewardInput,
+    encode: Callable[[Judged, RewardInput], Example],
+) -> Examples:
+    measured = [other.data for other in recipe.stages if isinstance(other, EvalRewardModels)]
+    reserved = set().union(*(judged.problems(recipe, sources) for sources in measured))
+    free = [each for each in found if normalised(each.prompt.text) not in reserved]
+    train, heldout = held_out(free, fraction=stage.heldout_fraction, seed=recipe.seed)
     if not train:
-        raise DataError("every problem is held out: lower heldout_fraction, or give more problems")
+        raise DataError(
+            f"nothing is left to train on: of {len(found)} examples {len(found) - len(free)} belong to an "
+            f"eval_reward_models stage and {len(heldout)} are held out; give more problems, or lower heldout_fraction"
+        )
+    encoded = [[encode(each, reads) for each in part] for part in (train, heldout)]
     limit = recipe.engine.max_context_tokens
     long = [
         each.prompt.source or each.prompt.id
-        for each, example in zip([*kept, *out], [*train, *heldout], strict=True)
+        for each, example in zip([*train, *heldout], [*encoded[0], *encoded[1]], strict=True)
         if max(len(sequence.tokens) for sequence in example) - 1 > limit
     ]
     if long:
@@ -94,7 +123,7 @@ def examples(recipe: Recipe, stage: RewardModel, reads: RewardInput) -> tuple[li
             f"{len(long)} examples are longer than engine.max_context_tokens ({limit}), the first at {long[0]}; "
             "raise it, or leave them out"
         )
-    return train, heldout
+    return Examples(encoded[0], encoded[1], len(found) - len(free))
 
 
 def in_batch(chosen: Sequence[Example]) -> list[TrainingSequence]:
