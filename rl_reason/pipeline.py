@@ -13,7 +13,7 @@ from rl_reason.config.schema.recipe import Recipe
 from rl_reason.evaluation.evaluate import EvalResult, compare
 from rl_reason.learner.scratch_model import build_scratch_model
 from rl_reason.reports.page import write_report
-from rl_reason.stages import evaluation, reward_evaluation, reward_model, rl, sft
+from rl_reason.stages import evaluation, generate_tests, reward_evaluation, reward_model, rl, sft
 from rl_reason.stages.session import Session, StopFlag
 from rl_reason.tracking.atomic import folder_written_whole
 from rl_reason.tracking.console import Console
@@ -25,6 +25,7 @@ STAGES: dict[str, Callable[..., Mapping[str, Any] | None]] = {
     "reward_model": reward_model.run,
     "eval": evaluation.run,
     "eval_reward_models": reward_evaluation.run,
+    "generate_tests": generate_tests.run,
 }
 
 
@@ -62,7 +63,7 @@ def run(recipe: Recipe, out: Path) -> None:
     show_results(folder, console)
 
 
-def run_stage(session: Session, stage: Any, model: Path, folder: StageFolder) -> bool:
+def run_stage(session: Session, stage: Any, model: Path | None, folder: StageFolder) -> bool:
     """Run one stage to its end; False when the run was asked to stop before."""
     begun = time.perf_counter()
     result = None if session.stop() else STAGES[stage.kind](session, stage, model, folder)
@@ -80,12 +81,13 @@ def stage_folder(session: Session, number: int) -> StageFolder:
     return session.folder.stage(number, stage.name or stage.kind)
 
 
-def first_model(session: Session) -> Path:
-    """The recipe's model: a folder or hub name as given, or one built from nothing in the run folder."""
+def first_model(session: Session) -> Path | None:
+    """The recipe's model: a folder or hub name as given, or one built from nothing in the run folder; None without."""
     recipe, target = session.recipe, session.folder.scratch_model
     if recipe.model.path is not None:
         return Path(recipe.model.path)
-    assert recipe.model.scratch is not None, "the schema asks for path or scratch"
+    if recipe.model.scratch is None:
+        return None
     if not target.exists():
         with folder_written_whole(target) as folder:
             build_scratch_model(folder, seed=recipe.seed, **recipe.model.scratch.model_dump(exclude={"tokenizer"}))

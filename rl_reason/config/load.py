@@ -35,6 +35,7 @@ PATHS = (
     "stages.*.traces.*.path",
     "stages.*.data.*.path",
     "stages.*.template",
+    "stages.*.problems",
     "rewards.models.*.template",
 )
 """Always paths."""

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rl_reason.config.curation_rules import broken_curation_rules, needs_no_model
 from rl_reason.config.document import Location, Problem, show
 from rl_reason.config.reward_rules import broken_reward_rules
+from rl_reason.config.schema.curation import GenerateTests
 from rl_reason.config.schema.data import DatasetsSource, FileSource, ReasoningGymSource, Source
 from rl_reason.config.schema.recipe import Recipe
 from rl_reason.config.schema.stages import Eval, JsonlTraces, Rl, Sampling, Sft
@@ -84,7 +86,10 @@ def broken_rules(recipe: Recipe) -> Iterator[Problem]:
             yield from _rl(stage, here, recipe)
         elif isinstance(stage, Eval):
             yield from _eval(stage, here, recipe)
+        elif isinstance(stage, GenerateTests) and stage.attempts:
+            yield from _full_distribution(stage.sampling, here, "engines draw from the whole distribution")
     yield from broken_reward_rules(recipe)
+    yield from broken_curation_rules(recipe)
 
 
 def looks_local(name: str) -> bool:
@@ -95,7 +100,7 @@ def looks_local(name: str) -> bool:
 def _model(recipe: Recipe) -> Iterator[Problem]:
     path, scratch = recipe.model.path, recipe.model.scratch
     at: Location = ("model",)
-    if path is None and scratch is None:
+    if path is None and scratch is None and not needs_no_model(recipe):
         yield Problem(at, "", "give model.path (a folder or a name on the hub) or model.scratch (a small new model).")
     if path is not None and scratch is not None:
         message = "model.path and model.scratch exclude each other: remove one, or set it to null where a base has it."

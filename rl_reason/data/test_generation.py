@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,23 @@ class Made:
     """Solutions sampled."""
     generator: Program | None = None
     """The one that gave the cases."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-serialisable, read back by `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Made:
+        """What `to_dict` gave."""
+        generator = data["generator"]
+        return cls(
+            **{
+                **data,
+                "exit": Exit(data["exit"]),
+                "cases": tuple(Case(**case) for case in data["cases"]),
+                "generator": None if generator is None else Program(**generator),
+            }
+        )
 
 
 def make_cases(problem: CodeProblem, generators: Sequence[Program], run: Run, rules: Rules, *, seed: int) -> Made:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_reason.reports.curves import CHARTS, Drawing, draw
+from rl_reason.reports.funnel import funnel_section
 from rl_reason.reports.headline import headline_table, tiles
 from rl_reason.reports.read import Run, read_run
 from rl_reason.reports.responses import Responses, choose
@@ -57,6 +58,7 @@ def render(run: Run, responses: Responses) -> str:
             tiles(run),
             headline_table(run),
             _notes([*run.notes, *responses.notes]),
+            funnel_section(run),
             reward_model_section(run),
             charts,
             _browser(responses),

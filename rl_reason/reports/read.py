@@ -8,6 +8,7 @@ A stage's `result.json` may hold (all optional, others are ignored):
     train_tokens    tokens trained on
     evaluation      {accuracy, low, high: fractions, the 95% interval; problems, samples: counts (samples a problem);
                      tokens_mean; greedy: fraction; pass_at_k: fraction} of the model that the stage ends with
+    funnel          of a generate_tests stage: step -> problems left after it, in order
     reward_models   of an eval_reward_models stage: `Agreement.to_dict()` of each (`evaluation/reward_models.py`)
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class StageSummary:
     evaluation: Evaluation | None
     reward_models: Sequence[Row] = ()
     """One measurement a reward model, as `evaluation/reward_models.py` writes it."""
+    funnel: Row = field(default_factory=dict)
+    """Step -> problems left after it, of a generate_tests stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ def _summary(stage: StageFolder, rows: Sequence[Row], notes: list[str]) -> Stage
         seconds=seconds if seconds is not None else total(rows, "time/iteration_s"),
         rollout_tokens=tokens if tokens is not None else total(rows, "response/tokens_total"),
         evaluation=_evaluation(result.get("evaluation")) or _latest_evaluation(rows),
+        funnel=_counts(result.get("funnel")),
         reward_models=[each for each in _list(result.get("reward_models")) if isinstance(each, dict)],
     )
 
@@ -186,6 +190,11 @@ def _latest_evaluation(rows: Sequence[Row]) -> Evaluation | None:
                 so_far=True,
             )
     return None
+
+
+def _counts(found: Any) -> Row:
+    counts = found if isinstance(found, dict) else {}
+    return {str(name): count for name, count in counts.items() if number(count) is not None}
 
 
 def _list(found: Any) -> list[Any]:

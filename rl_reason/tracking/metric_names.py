@@ -77,6 +77,8 @@ METRICS: dict[str, Metric] = {
     "verifier/<name>/disagreement_fraction": Metric(
         "fraction", "other verdict than the first verifier's, of the responses that both judged"
     ),
+    "tests/valid_cases": Metric("cases", "test cases of a problem on which enough of its solutions agree"),
+    "tests/kept_fraction": Metric("fraction", "problems kept so far by test-case generation"),
 }
 
 FAMILIES: dict[str, Metric] = {

@@ -22,8 +22,8 @@ class Recipe(Section):
     """Seed of everything random: same seed, same machine, same run. Default: 0."""
     out: Text | None = None
     """Run folder, relative to where the command is given. Null (the default): `runs/<name>`."""
-    model: Model
-    """Where the first stage's model comes from."""
+    model: Model = Model()
+    """Where the first stage's model comes from; may be left out where no stage needs one."""
     data: Data = Data()
     """Prompts to train on and held-out prompts."""
     engine: Engine = Engine()

@@ -7,6 +7,7 @@ import pytest
 from rl_reason.data.test_cases import Exit, Rules
 from rl_reason.data.test_generation import (
     CodeProblem,
+    Made,
     Program,
     generator_in,
     generator_request,
@@ -61,6 +62,11 @@ def test_a_good_problem_is_kept_with_the_agreed_outputs():
 )
 def test_each_exit(of, generators, exit_):
     assert made(of, *generators).exit is exit_
+
+
+def test_an_outcome_survives_json():
+    for result in (made(problem("add", "add", "add", "add"), "count"), made(problem("add"))):
+        assert Made.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 def test_generators_are_tried_until_one_is_good_enough():
