@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rl_reason.sandbox.records import DEFAULT, Execution, Job, Limits, Status
-from rl_reason.sandbox.sandbox import Sandbox
+from rl_reason.sandbox.sandbox import SEALS, Sandbox
 
 _TOOL_PATH = "/usr/local/bin:/usr/bin:/bin"
 """Where the sandbox looks for tools too."""
@@ -114,6 +115,7 @@ def prepare(
     compiled = sandbox.run(job)
     if compiled.status is Status.OK and os.fstat(compiled.artifact).st_size > 0:
         payload = {"kind": "exec", "argv": _filled(known.run, limits), "artifact_file": known.artifact_file}
+        fcntl.fcntl(compiled.artifact, fcntl.F_ADD_SEALS, SEALS)  # no run of it can change it for the next
         return Program(payload, limits, compiled.artifact)
     if compiled.artifact >= 0:
         os.close(compiled.artifact)

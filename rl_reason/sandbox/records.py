@@ -124,7 +124,7 @@ class Execution:
     """Wall clock, start included."""
     cpu_s: float = 0.0
     waited_s: float = 0.0
-    """Time that the program was ready to go on but no processor was free; set when a limit of time ended it."""
+    """Time that the program was ready to go on but no processor was free; set when the wall clock ended it."""
     resident_bytes: int = 0
     """Largest of any of its processes."""
     artifact: int = field(default=-1, compare=False)

@@ -19,7 +19,7 @@ from rl_reason.sandbox.records import Execution, Job, Status
 from rl_reason.sandbox.running import Running
 from rl_reason.sandbox.server import Server
 
-_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _MAX_AT_ONCE = 64
 
 
@@ -159,5 +159,5 @@ def _file(name: str, content: bytes) -> int:
     written = 0
     while written < len(content):
         written += os.pwrite(handle, content[written:], written)
-    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, _SEALS)
+    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, SEALS)
     return handle

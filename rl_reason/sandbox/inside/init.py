@@ -25,6 +25,7 @@ from .kernel import (
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    close_all_but,
     drop_capabilities,
     prctl,
 )
@@ -61,7 +62,7 @@ def run(world: World, request: Request, fds: list[int]) -> NoReturn:
         pid = os.fork()
         if pid == 0:
             _become_program(world, request, fds, folder)
-        _keep_only(fds)
+        close_all_but((fds[STATUS], fds[ARTIFACT]))
         report = _supervise(pid, Watch(request, pid), may_be_told=world.level != FULL)
         if report["code"] == 0 and request.fetch:
             _hand_out(os.path.join(folder, program.ARTIFACT_NAME), fds[ARTIFACT], request.file_bytes)
@@ -122,9 +123,13 @@ def _become_program(world: World, request: Request, fds: list[int], folder: str)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if world.filters:
             seccomp.apply(world.filters[request.sockets_fail])
+    except Exception as error:  # whatever it is, it comes before the program's first instruction and is not its fault
+        _write(status, {"fault": f"{type(error).__name__}: {error}"})
+        os._exit(1)
+    try:
         start()
-    except OSError as error:
-        _write(status, {"fault": f"{error.filename or 'system call'}: {error.strerror}"})
+    except OSError as error:  # of exec: all other kinds of program end the process themselves
+        _write(status, {"fault": f"cannot start {error.filename}: {error.strerror}"})
     finally:
         os._exit(1)
 
@@ -145,12 +150,15 @@ def _set_limits(request: Request, others: int) -> None:
     if request.memory_bytes:
         limits.append((resource.RLIMIT_AS, request.memory_bytes, request.memory_bytes))
     for which, soft, hard in limits:
+        ceiling = resource.getrlimit(which)[1]  # what this user may have at all
+        if ceiling != resource.RLIM_INFINITY:
+            soft, hard = min(soft, ceiling), min(hard, ceiling)
         resource.setrlimit(which, (soft, hard))
 
 
 def _die_first() -> None:
     """Should the machine run out of memory, the kernel ends the program, not its neighbours."""
-    with contextlib.suppress(FileNotFoundError), open("/proc/self/oom_score_adj", "w") as file:
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
 
 
@@ -174,7 +182,7 @@ def _supervise(pid: int, watch: Watch, *, may_be_told: bool) -> dict[str, Any]:
             "code": code if code is None or code >= 0 else None,
             "signal": -code if code is not None and code < 0 else 0,
             "cause": cause,
-            "waited_s": watch.waited_s() if cause in ("time", "wall") else 0.0,
+            "waited_s": watch.waited_s() if cause == "wall" else 0.0,
             "cpu_s": used.ru_utime + used.ru_stime if ended is not None else watch.cpu_s,
             "resident_bytes": used.ru_maxrss * 1024,
             "wall_s": time.monotonic() - begun,
@@ -205,16 +213,6 @@ def _hand_out(path: str, target: int, limit: int) -> None:
         return
     while os.sendfile(target, source, None, _CHUNK):
         pass
-
-
-def _keep_only(fds: list[int]) -> None:
-    """Close everything but the two descriptors that process 1 writes to."""
-    kept = sorted({fds[STATUS], fds[ARTIFACT]} - {-1})
-    low = 0
-    for handle in kept:
-        os.closerange(low, handle)
-        low = handle + 1
-    os.closerange(low, 1024)
 
 
 def _write(status: int, report: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import struct
+from collections.abc import Iterable
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -21,12 +22,14 @@ PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_SYS_ADMIN = 21
+_LAST_DESCRIPTOR = 0xFFFFFFFF
 
 _NUMBERS = {
     "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "seccomp": 317},
     "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "seccomp": 277},
 }
 _EVERYWHERE = {
+    "close_range": 436,
     "mount_setattr": 442,
     "landlock_create_ruleset": 444,
     "landlock_add_rule": 445,
@@ -94,6 +97,16 @@ def make_root(folder: str) -> None:
     syscall("pivot_root", b".", b".")
     _checked("umount2", _libc.umount2(b".", _MNT_DETACH))
     os.chdir("/")
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every descriptor of this process but these."""
+    low = 0
+    for handle in sorted({*kept} - {-1}):
+        if handle > low:  # an empty range would be taken for all of them
+            syscall("close_range", low, handle - 1, 0)
+        low = handle + 1
+    syscall("close_range", low, _LAST_DESCRIPTOR, 0)
 
 
 def may_administer() -> bool:

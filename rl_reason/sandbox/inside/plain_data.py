@@ -148,7 +148,10 @@ def _range(content: Any) -> range:
 def _decimal(content: Any) -> Decimal:
     if type(content) is not str or len(content) > _MAX_DIGITS:
         raise ValueError("a decimal is a short string")
-    return Decimal(content)
+    number = Decimal(content)
+    if number.is_finite() and abs(number.adjusted()) > _MAX_DIGITS:
+        raise ValueError("a decimal out of bounds")
+    return number
 
 
 def _complex(content: Any) -> complex:
@@ -158,6 +161,8 @@ def _complex(content: Any) -> complex:
 
 def _fraction(content: Any) -> Fraction:
     numerator, denominator = content
+    if len(numerator) + len(denominator) > _MAX_DIGITS:
+        raise ValueError("a fraction out of bounds")
     return Fraction(_whole(numerator), _whole(denominator))
 
 

