@@ -46,7 +46,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: launch/env/cpu.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found. Install Python 3.11 with venv, or call: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 11) else f"make: {sys.executable} is Python {v[0]}.{v[1]}; the lock is for 3.11. Call: make PYTHON=/path/to/python3.11")'
-	@test -x $(BIN)/python || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "setup: torch (CPU)"; $(PIP) $(TORCH_ARGS) torch==2.13.0
 	@echo "setup: $$(grep -c == launch/env/cpu.lock) locked packages"; $(PIP) --no-deps -r launch/env/cpu.lock
 	@echo "setup: rl-reason, editable"; $(PIP) --no-deps --no-build-isolation -e .

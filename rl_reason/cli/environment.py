@@ -72,7 +72,7 @@ def python_version(version: tuple[str, str, str]) -> Finding:
     shown = f"{'.'.join(version)} at {sys.executable}"
     if version[:2] == ("3", "11"):
         return Finding("python", "works", shown)
-    return Finding("python", "broken", f"{shown}; 3.11 is needed", "uv venv --python 3.11 .venv && make")
+    return Finding("python", "broken", f"{shown}; 3.11 is needed", "make setup PYTHON=/path/to/python3.11")
 
 
 def requirements(packages: dict[str, str]) -> Iterator[Finding]:
