@@ -63,7 +63,15 @@ def of_checkpoint(loaded: Recipe, recipe: Path, model: str) -> tuple[Recipe, str
     if model.startswith((".", "/", "~")) and not Path(model).expanduser().is_dir():
         raise ConfigError(f"MODEL {model}: no such folder; give one with config.json and *.safetensors")
     path = str(Path(model).expanduser().resolve()) if Path(model).expanduser().is_dir() else model
-    return loaded.model_copy(update={"model": Model(path=path), "stages": (stages[-1],)}), Path(path).name
+    return loaded.model_copy(update={"model": Model(path=path), "stages": (stages[-1],)}), name_of(path)
+
+
+def name_of(model: str) -> str:
+    """What a checkpoint is called: those of runs are all `model`, so they go by run and stage."""
+    path = Path(model)
+    if path.name == "model" and path.parent.parent.name == "stages":
+        return f"{path.parents[2].name}-{path.parent.name}"
+    return path.parent.name if path.name == "model" and path.parent.name else path.name
 
 
 def of_reward_models(loaded: Recipe, recipe: Path, labelled: Path) -> Recipe:
