@@ -31,7 +31,7 @@ VERBS = {
     "run": Verb("rl_reason.cli.run", "run", "Run a recipe's stages; the same command again resumes."),
     "config": Verb("rl_reason.cli.config", "app", "Check, show and explain recipes."),
     "verify": Verb("rl_reason.cli.verify", "verify", "Judge the responses of a JSONL file."),
-    "verifier": Verb("rl_reason.cli.verifier", "app", "List the verifiers that are installed."),
+    "verifier": Verb("rl_reason.cli.verifier", "app", "Write, test and list verifiers."),
     "eval": Verb("rl_reason.cli.eval", "evaluate", "Evaluate a checkpoint on held-out prompts, or reward models."),
     "report": Verb("rl_reason.cli.report", "report", "Write report.html for a run folder."),
     "doctor": Verb("rl_reason.cli.doctor", "doctor", "Say what of the environment works, and what mends the rest."),
