@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from whole_runs import finish, rows, start, wait_for, without_times
 
 from rl_reason.tracking.checkpoints import CheckpointStore
-from rl_reason.tracking.metric_names import depends_on_clock
 
 RECIPE = """
 name: tiny
@@ -72,35 +72,6 @@ def recipe(tmp_path_factory):
     path = folder / "tiny.yaml"
     path.write_text(RECIPE.replace("EVEN", "./even.py:Even"))
     return path
-
-
-def start(recipe, out):
-    command = [sys.executable, "-m", "rl_reason.cli.main", "run", str(recipe), "--out", str(out)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=recipe.parent, start_new_session=True
-    )
-
-
-def finish(process):
-    output, _ = process.communicate(timeout=280)
-    assert process.returncode == 0, output[-4000:]
-    return output
-
-
-def rows(out):
-    path = out / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def without_times(out):
-    return [{name: value for name, value in row.items() if not depends_on_clock(name)} for row in rows(out)]
-
-
-def wait_for(out, stage, iteration, process):
-    end = time.monotonic() + 200
-    while not any(row["stage"] == stage and row["iteration"] >= iteration for row in rows(out)):
-        assert process.poll() is None and time.monotonic() < end, process.stdout.read()[-4000:]
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
