@@ -96,7 +96,7 @@ class Verifier(Protocol):
 
     Two class attributes are optional and shown by `rl-reason verifier list` and `show`:
     `needs: tuple[str, ...]`, each "metadata:FIELD" of the prompts, "package:NAME>=VERSION" or "program:COMMAND";
-    `example: Mapping[str, Any]`, a line with `answer`, `response` and what else it needs, that is judged RIGHT.
+    `example: Mapping[str, Any]`, a line with `response`, `answer` and what else it needs, that is judged RIGHT.
     """
 
     def verify(self, prompt: Prompt, response: str) -> Score:

@@ -165,9 +165,15 @@ def _attribute(factory: Any, name: str, default: Any) -> Any:
     if name == "needs" and not (isinstance(value, tuple) and all(isinstance(need, str) for need in value)):
         raise PluginError(f"`needs` of {factory.__qualname__} is a tuple of strings, not {value!r:.80}")
     if name == "example" and not (value is None or _is_line(value)):
-        raise PluginError(f"`example` of {factory.__qualname__} is a mapping with the strings answer and response")
+        raise PluginError(
+            f"`example` of {factory.__qualname__} is a mapping with a `response` and maybe an `answer`, both strings"
+        )
     return value
 
 
 def _is_line(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(value.get(key), str) for key in ("answer", "response"))
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("response"), str)
+        and isinstance(value.get("answer", ""), str)
+    )

@@ -210,6 +210,7 @@ class _Examination:
             deadline_s=self._limits.deadline_s * patience,
             memory_limit_mib=self._limits.memory_limit_mib,
             recycle_after=10**9,
+            recycle_growth_mib=2**20,  # growth is to be seen, not to be mended
         )
 
     def _pass(

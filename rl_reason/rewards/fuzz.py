@@ -65,7 +65,9 @@ def fuzz(
     """
     result = FuzzResult()
     sent = done = 0
-    with VerifierPool([spec], workers=workers, deadline_s=deadline_s, recycle_after=10**9) as pool:
+    with VerifierPool(
+        [spec], workers=workers, deadline_s=deadline_s, recycle_after=10**9, recycle_growth_mib=2**20
+    ) as pool:
         while done < count:
             while sent < count and pool.outstanding < _IN_FLIGHT:
                 pool.submit(sent, *fuzz_input(seed, sent, prompts))

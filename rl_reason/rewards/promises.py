@@ -136,8 +136,9 @@ def prompt_of(row: Mapping[str, Any], source: str) -> Prompt:
     """The prompt of a line: what is not prompt, answer, response or a verdict is metadata for the verifier."""
     known = ("id", "prompt", "answer", "response", "metadata", "score", "correct", "reason", "seconds")
     more = {key: value for key, value in row.items() if key not in known}
-    metadata = {**row.get("metadata", {}), **more}
-    return Prompt(str(row.get("id", source)), row.get("prompt", ""), row["answer"], metadata=metadata, source=source)
+    metadata = {**(row.get("metadata") or {}), **more}
+    text, answer = row.get("prompt") or "", row.get("answer") or ""
+    return Prompt(str(row.get("id", source)), text, answer, metadata=metadata, source=source)
 
 
 def short(text: str) -> str:

@@ -218,6 +218,7 @@ def test_what_points_at_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_cases_come_from_the_lines_of_verify() -> None:
+    assert load_cases([{"response": "4"}, {"response": "4", "answer": None}], "file")[1].prompt.answer == ""
     rows = [
         {"answer": "4", "response": "4", "tests": [1], "correct": True},
         {"answer": "4", "response": "", "prompt": "?"},

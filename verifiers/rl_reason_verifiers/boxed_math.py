@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import ClassVar
 
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._equivalence import Policy, equivalent, measurable
@@ -33,6 +34,8 @@ class BoxedMath:
         degree_either: 45° equals 45; False: only π/4.
         rounding_decimals: a decimal with at least so many places equals an exact value that rounds to it; -1: never.
     """
+
+    example: ClassVar[dict[str, str]] = {"answer": "\\frac{1}{2}", "response": "So it is \\boxed{0.5}."}
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from string import ascii_uppercase
+from typing import Any, ClassVar
 
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._commitment import Options, committed, plain
@@ -40,6 +41,12 @@ class Choice:
             one per line) and the response must name the same set.
         close_tag: ends the chain of thought; only what follows the last one is read. Everything, if it is absent.
     """
+
+    example: ClassVar[dict[str, Any]] = {
+        "answer": "B",
+        "response": "The answer is Paris.",
+        "choices": ["Rome", "Paris", "Oslo"],
+    }
 
     def __init__(self, *, several: bool = False, close_tag: str = "</think>") -> None:
         self._several = several

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._options import one_of, text
@@ -26,6 +27,8 @@ class Exact:
         normal_form: Unicode form of both sides. "NFC": the same letters in another encoding are the same; "NFKC":
             so are full-width and other compatibility forms; "NFD" and "NFKD" are their decomposed twins; "none".
     """
+
+    example: ClassVar[dict[str, str]] = {"answer": "Paris", "response": "Paris"}
 
     def __init__(
         self,

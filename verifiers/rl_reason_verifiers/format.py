@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._extract import last_boxed
@@ -29,6 +30,8 @@ class Format:
         require: a string that the answer must contain; none if empty.
         require_box: True: the answer must contain a `\\boxed{…}` that is closed and not empty.
     """
+
+    example: ClassVar[dict[str, str]] = {"response": "<think>2 and 2 is 4.</think>\nThe answer is 4."}
 
     def __init__(
         self,

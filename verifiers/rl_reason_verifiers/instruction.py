@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._instructions import UnusableInstruction, bound, checks
@@ -31,6 +32,13 @@ class Instruction:
         reward: "prompt": 1 when all are followed, else 0; "instruction": the share of them that are.
         close_tag: ends the chain of thought; only what follows the last one is judged. Everything, if it is absent.
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("metadata:instruction_id_list", "metadata:kwargs", "package:py3langid")
+    example: ClassVar[dict[str, Any]] = {
+        "response": "so be it, in three lines",
+        "instruction_id_list": ["length_constraints:number_words", "change_case:english_lowercase"],
+        "kwargs": [{"num_words": 3, "relation": "at least"}, {}],
+    }
 
     def __init__(self, *, mode: str = "strict", reward: str = "prompt", close_tag: str = "</think>") -> None:
         self._loose = one_of("mode", mode, ("strict", "loose")) == "loose"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._language_id import NAMES, LanguageId, language_code
@@ -63,6 +64,12 @@ class Language:
         open_tag: begins the chain of thought.
         close_tag: ends it; the answer is what follows the last one, or everything.
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("package:py3langid",)
+    example: ClassVar[dict[str, Any]] = {
+        "response": "Zwei plus zwei ist vier, weil man von zwei aus noch zwei weiter zählt.",
+        "language": "de",
+    }
 
     def __init__(
         self,

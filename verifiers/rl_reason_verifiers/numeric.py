@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 from math import floor
+from typing import ClassVar
 
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._extract import last_boxed
@@ -47,6 +48,8 @@ class Numeric:
         decimal_comma: read 1.234,5 as 1234.5, in the response and the reference.
         close_tag: ends the chain of thought; only what follows the last one is read. Everything, if it is absent.
     """
+
+    example: ClassVar[dict[str, str]] = {"answer": "1,200 m", "response": "The answer is 1200 m."}
 
     def __init__(
         self,

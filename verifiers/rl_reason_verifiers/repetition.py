@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ class Repetition:
         max_ngram_share: largest `ngram_share` that is still right, 0 to 1. Long proofs reuse many short phrases: look
             at the part's distribution on good responses before you lower this.
     """
+
+    example: ClassVar[dict[str, str]] = {"response": "First this, then that, and so the answer is 4."}
 
     def __init__(
         self,

@@ -82,7 +82,7 @@ def test_unmet_needs_say_what_would_meet_them(path: Path) -> None:
     [
         ("Kinds", "need 'wheel' is not of the form metadata:FIELD, package:NAME>=VERSION or program:COMMAND"),
         ("NotTuple", "`needs` of NotTuple is a tuple of strings, not 'program:sh'"),
-        ("BadExample", "`example` of BadExample is a mapping with the strings answer and response"),
+        ("BadExample", "`example` of BadExample is a mapping with a `response` and maybe"),
         ("Ful", "did you mean 'Full'"),
     ],
 )
