@@ -59,7 +59,7 @@ class Options:
         self.letters = tuple(texts)
         self._by_text: dict[str, list[str]] = {}
         for letter, text in texts.items():
-            if len(plain(text)) > 1 or plain(text).isdigit():  # a text that is a letter would pass for the option's own
+            if plain(text) and plain(text).upper() not in texts:  # option A that reads "B" is known by its letter only
                 self._by_text.setdefault(plain(text), []).append(letter)
 
     def with_text(self, text: str) -> list[str]:

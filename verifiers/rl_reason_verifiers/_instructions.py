@@ -32,7 +32,7 @@ def checks(model: LanguageId) -> dict[str, Check]:
 
     def response_language(text: str, *, language: str) -> str:
         wanted = language_code(language)
-        found, _ = model.identify(prose(text), wanted)
+        found = model.identify(prose(text), wanted).language
         return "" if found == wanted else f"is in {NAMES.get(found, 'no language that can be told')}"
 
     def english_capital(text: str) -> str:

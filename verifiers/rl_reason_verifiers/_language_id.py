@@ -7,6 +7,7 @@ compete, which makes short texts much surer than the library's own 140-way choic
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
@@ -33,9 +34,13 @@ NAMES: dict[str, str] = {
 }
 """Languages that can be told apart: ISO 639-1 code -> English name."""
 _OTHER_CODES = {"iw": "he", "in": "id", "nb": "no", "nn": "no", "fil": "tl", "cmn": "zh", "jp": "ja", "farsi": "fa"}
+_LABELS_OF_OTHERS = ("nn",)
+"""The library's labels for what is a language of `NAMES` here under another code."""
 _CLOSE = ({"hr", "sr"}, {"id", "ms"}, {"da", "no"}, {"cs", "sk"}, {"hi", "ne"})
 """Languages of which a short text may be as good as the other."""
 _LEAST_CHANCE = 0.1
+_MOST_CHARS = 20_000
+"""Of a longer text, only the two ends are read."""
 _KANA_SHARE = 0.05
 """Of Han and kana together: from here on the text is Japanese."""
 
@@ -60,14 +65,33 @@ def language_code(given: str) -> str:
 
 @cache
 def _library_model() -> LanguageIdentifier:
-    """The library's model, read once a process (0.6 s, 60 MB) and never changed.
+    """The library's model of our languages, read once a process (0.6 s, 70 MB) and never changed.
 
     In double precision: how BLAS orders a sum depends on its threads, and then differs only far behind the digits that
     are kept.
     """
-    model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    model.nb_ptc, model.nb_pc = model.nb_ptc.astype(np.float64), model.nb_pc.astype(np.float64)
-    return model
+    model = LanguageIdentifier.from_model_file(MODEL_FILE)
+    model.set_languages([*NAMES, *_LABELS_OF_OTHERS])
+    return LanguageIdentifier(
+        model.nb_ptc.astype(np.float64),
+        model.nb_pc.astype(np.float64),
+        model.nb_classes,
+        model.tk_nextmove,
+        model.tk_output,
+        norm_probs=True,
+        tk_row=model.tk_row,
+    )
+
+
+class Guess(NamedTuple):
+    """What a text's language is taken for."""
+
+    language: str = ""
+    """Its code; empty for a text that tells nothing."""
+    chance: float = 0.0
+    """Its probability, 0 to 1, among its rivals."""
+    hoped: float = 0.0
+    """The probability of the language that was hoped for."""
 
 
 class LanguageId:
@@ -76,37 +100,36 @@ class LanguageId:
     def __init__(self) -> None:
         self._model = _library_model()
 
-    def identify(self, text: str, hoped: str = "") -> tuple[str, float]:
-        """The most likely language and its probability among its rivals; ("", 0.0) for a text that tells nothing.
+    def identify(self, text: str, hoped: str = "") -> Guess:
+        """The most likely language among those of the text's main script.
 
         The language hoped for is given the benefit of the doubt against a close relative, such as Croatian against
         Serbian, that is less than twice as likely.
         """
         letters = count_letters(text)
         if not letters:
-            return "", 0.0
+            return Guess()
+        if len(text) > _MOST_CHARS:
+            text = f"{text[: _MOST_CHARS // 2]} {text[-_MOST_CHARS // 2 :]}"
         script = max(sorted(letters), key=lambda name: letters[name])
         if script in ("Han", "Kana"):
-            return ("ja" if letters["Kana"] >= _KANA_SHARE * (letters["Kana"] + letters["Han"]) else "zh"), 1.0
+            return Guess("ja" if letters["Kana"] >= _KANA_SHARE * (letters["Kana"] + letters["Han"]) else "zh", 1.0)
         if script in DECISIVE:
-            return DECISIVE[script], 1.0
-        ranked = [
-            (language, chance)
-            for language, chance in self._merged(text).items()
-            if language in NAMES and script in scripts_of(language)
-        ]
-        total = sum(chance for _, chance in ranked)
-        if not total or ranked[0][1] < _LEAST_CHANCE * total:  # no feature of the model in it: all about equal
-            return "", 0.0
-        best, chance = ranked[0]
-        if {best, hoped} in _CLOSE and dict(ranked).get(hoped, 0.0) > chance / 2:
-            best, chance = hoped, dict(ranked)[hoped]
-        return best, round(chance / total, 6)
+            return Guess(DECISIVE[script], 1.0)
+        chances = self._chances(text, script)
+        total = sum(chances.values())
+        best = max(chances, key=lambda language: chances[language], default="")
+        if not total or chances[best] < _LEAST_CHANCE * total:  # no feature of the model in it: all about equal
+            return Guess()
+        if {best, hoped} in _CLOSE and chances.get(hoped, 0.0) > chances[best] / 2:
+            best = hoped
+        return Guess(best, *(round(chances.get(language, 0.0) / total, 6) for language in (best, hoped)))
 
-    def _merged(self, text: str) -> dict[str, float]:
-        """Chances by language, best first, Norway's two written forms as one."""
+    def _chances(self, text: str, script: str) -> dict[str, float]:
+        """Chances of the languages written in a script; Norway's two written forms are one."""
         chances: dict[str, float] = {}
-        for language, chance in self._model.rank(normal_form(text, "NFC")):  # as it does itself, in bounded time
-            code = _OTHER_CODES.get(str(language), str(language))
-            chances[code] = chances.get(code, 0.0) + chance
-        return dict(sorted(chances.items(), key=lambda item: -item[1]))
+        for label, chance in self._model.rank(normal_form(text, "NFC")):  # as it does itself, in bounded time
+            language = _OTHER_CODES.get(str(label), str(label))
+            if script in scripts_of(language):
+                chances[language] = chances.get(language, 0.0) + chance
+        return chances

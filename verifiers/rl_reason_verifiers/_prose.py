@@ -9,7 +9,7 @@ _FENCE = re.compile(r"```|~~~|\$\$|\\[\[\]()]|\\begin\{|\\end\{")
 _REST_OF_END = re.compile(r"[^}\n]{0,40}\}")
 _SHORT_LIVED = re.compile(
     r"`[^`\n]{1,300}`"  # code within a line
-    r"|\$[^$\n]{1,300}\$"  # a formula within a line
+    r"|\$(?=[^\s$])[^$\n]{1,300}(?<=\S)\$(?!\d)"  # a formula within a line, not two prices
     r"|\b(?:https?|ftp|file)://\S+|\bwww\.\S+|(?<!\S)\S{1,64}@\S{1,255}"
     r"|</?[A-Za-z][^<>\n]{0,200}>"  # a tag
     r"|\\(?:boxed|fbox)\s?\{(?:[^{}\n]|\{[^{}\n]{0,80}\}){0,300}\}|\\[A-Za-z]+"  # LaTeX outside formulas

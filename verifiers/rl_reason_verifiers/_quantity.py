@@ -20,17 +20,19 @@ _SIGNS = str.maketrans(
         **{"\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{GREEK SMALL LETTER MU}": "\N{MICRO SIGN}"},
     }
 )
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
+_LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _REWRITES = [
+    (re.compile(r"(?<!\\)\$(?=[^\s$])([^$\n]{1,200})(?<=[^\s\\])\$(?!\d)"), r"\1"),  # a formula, not two prices
+    (re.compile(r"(?<=\d)\s?\*\*\s?(?=[-+]?\d)"), "^"),
     (re.compile(r"\\(?:left|right|displaystyle|mathbf|mathrm|textbf|text|mbox|operatorname)(?![A-Za-z])\s?"), ""),
     (re.compile(r"(?<=\d)(?:\{,\}|,?\\[,!;:]|\\ )(?=\d{3}(?!\d))"), ","),
     (re.compile(r"\\(?:times|cdot)(?![A-Za-z])\s?"), "*"),
     (re.compile(r"\\[dt]?frac\s?\{\s?(-?\d+)\s?\}\s?\{\s?(\d+)\s?\}|\\[dt]?frac\s?(\d)\s?(\d)"), r" \1\3/\2\4 "),
     (re.compile(r"\^\s?\{?\s?\\circ\s?\}?|\\(?:degree|deg)(?![A-Za-z])"), "°"),
     (re.compile(r"\\([%$#&_])"), r"\1"),
-    (re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+"), lambda match: "^" + match.group().translate(_RAISED)),
+    (_RAISED, lambda match: "^" + match.group().translate(_LOWERED)),
     (re.compile(r"\\[()\[\],;:! ]|\\q?quad(?![A-Za-z])|[{}*`]{2,}|[{}`~]|\$(?!\s?[\d.])"), " "),
-    (re.compile(r"\*\*"), "^"),
     (re.compile(r"[^\S\n]+"), " "),
 ]
 _NUMBER = re.compile(
@@ -44,6 +46,10 @@ _NUMBER = re.compile(
     """,
     re.X,
 )
+_NEAR_CHARS = 20
+_FUNCTION = r"\\(?:sqrt|frac|binom|pi|log|ln|exp|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|overline)"
+_OPERATOR_BEFORE = re.compile(rf"(?:{_FUNCTION}(?:\[[^\]]*\]?)?|[√π^_])\s?\(?$")
+_OPERATOR_AFTER = re.compile(rf"\s?(?:{_FUNCTION}|[√π^])|[abceiknpqrtxyz](?![\w/])")
 _WORD = r"(?:[^\W\d_]+|°\s?[CFK]?\b|°|%)"
 _UNIT = re.compile(
     rf"[\s-]?(?P<unit>(?:(?:square|cubic|sq)\.?\s)?{_WORD}(?:\s?\^\s?-?\d)?"
@@ -90,14 +96,29 @@ def clean(text: str, *, decimal_comma: bool = False) -> str:
 
 def quantities(text: str) -> list[Quantity]:
     """All numbers of a cleaned text that can be read, in order."""
-    found = [(match, _value(match)) for match in _NUMBER.finditer(text)]
+    found = [(match, _value(match)) for match in _NUMBER.finditer(text) if not _in_expression(match, text)]
     return [Quantity(value, *_unit(match, text)) for match, value in found if value is not None]
+
+
+def is_one_number(text: str) -> bool:
+    """Whether a cleaned text is one number, maybe with a unit, words about it, and a name before `=`; no expression."""
+    found = quantities(text)
+    if len(found) != 1:
+        return False
+    rest = text[: found[0].start].rpartition("=")[2] + " " + text[found[0].end :]
+    return not re.search(r"[\d\\^_+*/<>|√π∞=]", rest)
+
+
+def _in_expression(match: re.Match[str], text: str) -> bool:
+    """Whether the number is only a part of a larger one: 2π, 3√5, x^2, 5x."""
+    before = text[max(0, match.start() - _NEAR_CHARS) : match.start()]
+    return bool(_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(text, match.end()))
 
 
 def canonical_unit(unit: str) -> str:
     """One spelling for a unit: words singular and lower case, symbols as they are, `per` is `/`, `square m` `m^2`."""
     unit = re.sub(r"\s?\bper\b\s?", "/", unit.translate(_SIGNS).strip(), flags=re.I)
-    unit = _REWRITES[6][0].sub(_REWRITES[6][1], unit)
+    unit = _RAISED.sub(lambda match: "^" + match.group().translate(_LOWERED), unit)
     raised = re.match(r"(square|sq|cubic)\.?\s", unit, re.I)
     if raised:
         unit = unit[raised.end() :] + ("^3" if raised[1].lower() == "cubic" else "^2")

@@ -31,9 +31,12 @@ _SINGLE = re.compile(
 _WIDE = "。！？｡．"
 _STOPS = f".!?…।॥؟۔።‼⁇⁈⁉{_WIDE}"
 _CLOSERS = "\"'”’»)\\]}*_」』）】》"
-_END = re.compile(rf"(?P<stop>[{_STOPS}]+)(?P<close>[{_CLOSERS}]*)(?:(?=\s)|$|(?<=[{_WIDE}」』）】》]))")
+_END = re.compile(rf"(?<![{_STOPS}])([{_STOPS}]++)([{_CLOSERS}]*+)(?:(?=\s)|$|(?<=[{_WIDE}」』）】》]))")
+"""Stops and closers. Their quantifiers give nothing back, so that a long run of stops is read once."""
 _NEXT_WORD = re.compile(r"[\s\"'“‘«(\[*_]{0,20}(\S)")
-_LAST_WORD = re.compile(r"(?:^|[\s\"'“‘(\[*_])([^\s\"'“‘(\[*_]{1,12})$")
+_SAYS_SOMETHING = re.compile(r"[^\W_]")
+_OPENERS = "\"'“‘([*_"
+_LONGEST_ABBREVIATION = 6
 _ITEM_NUMBER = re.compile(r"[\s>*_-]{0,8}(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
 _OWN_LINE = re.compile(r"\s*(?:[-*+•]\s|\(?\d{1,3}[.)]\s|#{1,6}\s|>\s|\|)")
 _ENDS_WITH_ITS_LINE = re.compile(r"\s*(?:#{1,6}\s|\|)")
@@ -95,29 +98,29 @@ def _sentences_of(block: str) -> list[str]:
         found.append(block[since : end.end()].strip())
         since = end.end()
     found.append(block[since:].strip())
-    return [sentence for sentence in found if any(character.isalnum() for character in sentence)]
+    return [sentence for sentence in found if _SAYS_SOMETHING.search(sentence)]
 
 
 def _goes_on(block: str, end: re.Match[str]) -> bool:
     """Whether the sentence goes on behind these stops."""
-    if end["stop"][0] in _WIDE:
+    stop, close = end.groups()
+    begin = end.start()
+    if stop[0] in _WIDE:
         return False
     following = _NEXT_WORD.match(block, end.end())
-    lower = bool(following) and following[1].islower()
-    before = block[max(0, end.start() - _LOOK_BACK) : end.start()]
-    if end["stop"] != ".":
-        return lower
-    line_begins = len(before) < _LOOK_BACK or "\n" in before
-    if following and line_begins and _ITEM_NUMBER.fullmatch(before.rpartition("\n")[2]):
-        return True
-    if end["close"]:
-        return lower
-    word = _LAST_WORD.search(before)
-    if word is None or not following:
+    if following is None:
         return False
-    form = word[1].lower()
+    before = block[max(0, begin - _LOOK_BACK) : begin]
+    if (begin < _LOOK_BACK or "\n" in before) and _ITEM_NUMBER.fullmatch(before.rpartition("\n")[2]):
+        return stop == "."
+    if stop != "." or close:
+        return following[1].islower()
+    word = before[before.rfind(" ") + 1 :].rpartition("\n")[2].lstrip(_OPENERS)
+    if len(word) > _LONGEST_ABBREVIATION:
+        return False
+    form = word.lower()
     if _MAY_END.fullmatch(form):
         return not following[1].isupper()
     if _ONLY_BEFORE_A_NUMBER.fullmatch(form):
         return following[1].isdigit()
-    return bool(_ABBREVIATION.fullmatch(form)) or (len(form) == 1 and word[1].isupper() and word[1] != "I")
+    return bool(_ABBREVIATION.fullmatch(form)) or (len(form) == 1 and word.isupper() and word != "I")

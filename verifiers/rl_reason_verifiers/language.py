@@ -18,8 +18,13 @@ _PIECE_CHARS = 30
 """Shorter sentences are joined to the next before their language is identified."""
 _LEAST_LETTERS = 10
 _MOST_PIECES = 100
+"""Of a text with more than twice so many sentences, a sample of at least so many is identified."""
+_READ_CHARS = 500
+"""So much of a sentence is read to identify it."""
 _SURE = 0.9
 """A piece counts as another language from this probability on."""
+_POSSIBLE, _PLENTY = 0.1, 4
+"""A text of less than 4 * `min_letters` letters may still be in a language of this probability."""
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？।۔])\s*|\n+")
 _SYMBOL = re.compile(r"(?<!\w)[A-Za-z\u0370-\u03ff](?!\w)")
 
@@ -49,7 +54,8 @@ class Language:
     - `stray`: letters of a script that neither the language nor Latin uses, such as Chinese characters in Thai.
 
     Single letters are symbols (x, π) and count nowhere. A text too short to tell, fewer than `min_letters` letters,
-    is judged by its script alone where that settles the language or rules it out, and else as `short` says.
+    is judged by its script alone where that settles the language or rules it out, and else as `short` says; so is one
+    of less than four times as many that is more likely in another language but may be in the expected one.
 
     Args:
         language: the expected language; "metadata": `prompt.metadata["language"]`; "prompt": the language of the
@@ -101,6 +107,8 @@ class Language:
         except ValueError as error:
             return Score(Verdict.UNJUDGED, None, reason=str(error))
         parts = part(response, *self._tags)
+        if not parts.answer.strip():
+            return Score(Verdict.WRONG, 0.0, {"language": 0.0}, "there is no answer")
         texts = {"answer": (parts.answer, expected)}
         if self._reasoning != "ignore":
             if not parts.thought.strip():
@@ -136,10 +144,11 @@ class Language:
         if self._language == "metadata":
             raise ValueError("the metadata has no language")
         asked = prose(prompt.text)
-        found, chance = self._model.identify(asked)
-        if not found or (sum(count_letters(asked).values()) < self._min_letters and chance < _SURE):
+        guess = self._model.identify(asked)
+        few = sum(count_letters(asked).values()) < _PLENTY * self._min_letters
+        if not guess.language or (few and guess.chance < _SURE):
             raise ValueError("the prompt is too short to tell its language; give metadata language or the option")
-        return found
+        return guess.language
 
     def _judge(self, said: str, language: str) -> _Judgement:
         letters = _sized(count_letters(_SYMBOL.sub(" ", said)))
@@ -153,12 +162,15 @@ class Language:
                 return _Judgement(doubt=f"{total} letters are too few to tell the language")
         foreign = sum(count for script, count in letters.items() if script not in own)
         stray = sum(count for script, count in letters.items() if script not in (*own, "Latin"))
-        found, _ = self._model.identify(said, language)
+        guess = self._model.identify(said, language)
         name = NAMES[language]
-        if found != language:
-            other = NAMES.get(found, "no language that can be told")
+        possible = not guess.language or guess.hoped >= _POSSIBLE
+        if guess.language != language and possible and total < _PLENTY * self._min_letters:
+            return _Judgement(doubt=f"it might be {name}, and has only {total} letters")
+        if guess.language != language:
+            other = NAMES.get(guess.language, "no language that can be told")
             return _Judgement(f"it is in {other}, not in {name}", "", 1.0, stray / total)
-        switched = min(1.0, (foreign + self._other_sentences(said, language, own)) / total)
+        switched = (foreign + (total - foreign) * self._other_sentences(said, language, own)) / total
         fault = ""
         if stray / total > self._max_stray:
             fault = f"{stray / total:.1%} of the letters are of scripts foreign to {name}"
@@ -166,22 +178,29 @@ class Language:
             fault = f"{switched:.0%} of the letters are not {name}"
         return _Judgement(fault, "", switched, stray / total)
 
-    def _other_sentences(self, said: str, language: str, own: tuple[str, ...]) -> int:
-        """Letters, of the language's own scripts, in pieces that are surely in another language."""
-        least = max(_PIECE_CHARS, len(said) // _MOST_PIECES)
-        other, piece = 0, ""
-        for sentence in (*_SENTENCE_END.split(said), None):
-            if sentence is not None:
-                piece += sentence + " "
-            if len(piece) < least and sentence is not None:
-                continue
-            letters = _sized(count_letters(piece))
+    def _other_sentences(self, said: str, language: str, own: tuple[str, ...]) -> float:
+        """Share of the letters of the language's own scripts that are in sentences surely in another language."""
+        if all(DECISIVE.get(script) == language for script in own):
+            return 0.0
+        other = total = 0
+        for sentence in _sample(said):
+            letters = _sized(count_letters(sentence))
             mine = sum(letters[script] for script in own)
-            if mine >= _LEAST_LETTERS and not all(DECISIVE.get(script) == language for script in own):
-                found, chance = self._model.identify(piece, language)
-                other += mine if found not in (language, "") and chance >= _SURE else 0
-            piece = ""
-        return other
+            total += mine
+            if mine >= _LEAST_LETTERS:
+                guess = self._model.identify(sentence[:_READ_CHARS], language)
+                other += mine if guess.language != language and guess.chance >= _SURE else 0
+        return other / total if total else 0.0
+
+
+def _sample(text: str) -> list[str]:
+    """The text's sentences, short ones joined to the next; of very many, some that stand at even distances."""
+    pieces = [""]
+    for sentence in _SENTENCE_END.split(text):
+        if len(pieces[-1]) >= _PIECE_CHARS:
+            pieces.append("")
+        pieces[-1] += sentence + " "
+    return pieces[:: max(1, len(pieces) // _MOST_PIECES)]
 
 
 def _sized(letters: Counter[str]) -> Counter[str]:

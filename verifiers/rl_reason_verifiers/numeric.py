@@ -11,7 +11,7 @@ from typing import ClassVar
 from rl_reason.types import Prompt, Score, Verdict
 from rl_reason_verifiers._extract import last_boxed
 from rl_reason_verifiers._options import number, one_of, some_of, text
-from rl_reason_verifiers._quantity import Quantity, canonical_unit, clean, quantities
+from rl_reason_verifiers._quantity import Quantity, canonical_unit, clean, is_one_number, quantities
 from rl_reason_verifiers._thinking import part
 
 PLACES = ("box", "hashes", "answer_is", "last")
@@ -33,7 +33,7 @@ class Numeric:
 
     Numbers are compared exactly, as fractions: `1,234.50`, `1 234.5`, `1.2345e3`, `1.2345 × 10^3`, `2469/2`,
     `1234 1/2`, `\\frac{2469}{2}` and the digits of other scripts are all read. Expressions are not evaluated: `3+4`
-    is two numbers. `\\infty` and `nan` are none. For algebra use `boxed_math`.
+    is two numbers; `2\\pi`, `\\sqrt{5}`, `5x`, `\\infty` and `nan` are none. For algebra use `boxed_math`.
 
     Args:
         relative: largest difference that is still right, as a share of the reference. 0: none.
@@ -72,8 +72,9 @@ class Numeric:
 
     def verify(self, prompt: Prompt, response: str) -> Score:
         """WRONG when there is no number; UNJUDGED when the reference is not one number, or lacks a demanded unit."""
-        wanted = self._quantities(prompt.answer) if len(prompt.answer) <= _TAIL_CHARS else []
-        if len(wanted) != 1:
+        reference = clean(prompt.answer[:_CLAIM_CHARS], decimal_comma=self._decimal_comma)
+        wanted = quantities(reference)
+        if not is_one_number(reference) or len(prompt.answer) > _CLAIM_CHARS:
             return Score(Verdict.UNJUDGED, None, reason=f"the reference {prompt.answer!r:.80} is not one number")
         unit = prompt.metadata.get("unit", wanted[0].unit)
         if self._demand_unit and not (isinstance(unit, str) and unit):
@@ -102,8 +103,8 @@ class Numeric:
             return self._quantities(answer[-_CLAIM_CHARS:])
         if place == "box":
             box = last_boxed(answer)
-            found = self._quantities(box.text[:_CLAIM_CHARS].rpartition("=")[2]) if box else []
-            return found if len(found) == 1 else []
+            boxed = clean(box.text[:_CLAIM_CHARS].rpartition("=")[2], decimal_comma=self._decimal_comma) if box else ""
+            return quantities(boxed) if is_one_number(boxed) else []
         cues = list((_HASHES if place == "hashes" else _CUE).finditer(answer))
         if not cues:
             return []

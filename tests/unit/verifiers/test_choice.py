@@ -112,6 +112,8 @@ def test_hedging_is_wrong_whatever_is_right(response: str) -> None:
         ("B", "x^2 - 1", {"A": "x^2", "B": "x^2 - 1"}, Verdict.RIGHT),
         ("A", "A", {"label": ["A", "B"], "text": ["yes", "no"]}, Verdict.RIGHT),
         ("yes", "Yes!", {"label": ["A", "B"], "text": ["yes", "no"]}, Verdict.RIGHT),
+        ("是", "答案是：是。", ["是", "否"], Verdict.RIGHT),
+        ("A", "A", ["B", "A"], Verdict.RIGHT),  # texts that are letters: letters mean the options
         ("B", "B", None, Verdict.RIGHT),
         ("B", "B) because it rains", None, Verdict.RIGHT),
         ("B", "A) red B) blue C) green", None, Verdict.WRONG),

@@ -147,7 +147,6 @@ def test_no_expected_language_is_unjudged(
         ("iPhone", "th", Verdict.UNJUDGED),  # a name
         ("four", "en", Verdict.UNJUDGED),
         (r"\boxed{4}", "en", Verdict.UNJUDGED),
-        ("", "th", Verdict.UNJUDGED),
     ],
 )
 def test_short_answers(response: str, language: str, expected: Verdict) -> None:
@@ -158,6 +157,12 @@ def test_short_answers(response: str, language: str, expected: Verdict) -> None:
         assert judged(response, language, short="wrong").verdict is Verdict.WRONG
     else:
         assert judged(response, language, short="wrong").verdict is expected
+
+
+@pytest.mark.parametrize("response", ["", " \n", "<think>cut while thinking", "<think>thought</think>"])
+def test_no_answer_is_wrong(response: str) -> None:
+    score = judged(response, "th", short="right")
+    assert (score.verdict, score.reason) == (Verdict.WRONG, "there is no answer")
 
 
 def test_long_gibberish_is_wrong_not_unjudged() -> None:
