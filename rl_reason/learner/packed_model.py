@@ -16,6 +16,7 @@ from rl_reason.learner.packing import MicroBatch
 from rl_reason.learner.settings import Execution
 from rl_reason.policy.onednn_linear import use_onednn_linears
 from rl_reason.policy.packed_attention import PACKED_ATTENTION, register_packed_attention
+from rl_reason.policy.rms_norm import use_fused_norms
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -75,11 +76,12 @@ def pretrained(auto_class: Any, path: Path, execution: Execution, what: str, **o
 
 
 def made_ready(model: PreTrainedModel, execution: Execution, *, head: nn.Module) -> None:
-    """Activation checkpointing where asked for, and oneDNN products on CPU for all layers but the head."""
+    """Activation checkpointing where asked for, on CPU oneDNN products for all but the head and fused norms."""
     if execution.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not torch.cuda.is_available():
         use_onednn_linears(model, leave=head)
+        use_fused_norms(model)
 
 
 def hidden_states(model: PreTrainedModel, batch: MicroBatch) -> Tensor:

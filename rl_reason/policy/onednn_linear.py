@@ -67,5 +67,12 @@ class _Linear(torch.autograd.Function):
         (gradient,) = gradients
         rows = gradient.reshape(-1, gradient.shape[-1])
         into_inputs = product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
-        into_weight = product(rows.t(), inputs.reshape(-1, inputs.shape[-1]).t()) if ctx.needs_input_grad[1] else None
+        into_weight = _outer(rows, inputs.reshape(-1, inputs.shape[-1])) if ctx.needs_input_grad[1] else None
         return into_inputs, into_weight, rows.sum(0) if ctx.needs_input_grad[2] else None
+
+
+def _outer(left: Tensor, right: Tensor) -> Tensor:
+    """left [N, A].T @ right [N, B]; the narrower goes first: oneDNN copies a transposed first operand."""
+    if left.shape[1] > right.shape[1]:
+        return product(right.t(), left.t()).t()
+    return product(left.t(), right.t())

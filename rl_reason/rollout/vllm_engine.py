@@ -31,11 +31,13 @@ from vllm.v1.engine.llm_engine import LLMEngine
 from rl_reason.errors import RolloutError
 from rl_reason.rollout.repetition import MAX_PATTERN_TOKENS, MIN_REPEATS
 from rl_reason.rollout.vllm_sampler import SEED_KEY
+from rl_reason.rollout.vllm_shortcuts import NORM_PRIORITY, shorten_allocation
 from rl_reason.rollout.vllm_weights import BACKENDS, WORKER_EXTENSION, WeightReceiver
 from rl_reason.types import Completion, PolicyVersion, Request, Sampling, Segment, StopReason, WeightUpdate
 
 _YIELD_EVERY_STEPS = 8
 _CPU_BATCH_TOKENS = 4096
+_CPU_BLOCK_TOKENS = 32
 _REPETITION = RepetitionDetectionParams(max_pattern_size=MAX_PATTERN_TOKENS, min_count=MIN_REPEATS)
 _STOP_REASONS = {
     FinishReason.STOP: StopReason.STOP,
@@ -129,6 +131,7 @@ class VllmEngine:
         self._own_seeds = on_cpu
         if on_cpu:
             self._call_workers("install_rl_reason_sampler", {})
+            shorten_allocation(self._core.engine_core.scheduler)  # pyright: ignore[reportAttributeAccessIssue]
         self._receiver = WeightReceiver(self._call_workers, transport=transport, rank_offset=transfer_rank_offset)
         self._version = version
         self._open: dict[str, _Open] = {}
@@ -283,6 +286,9 @@ def _by_platform(on_cpu: bool, kv_cache_gib: float | None, max_context_tokens: i
     return {
         # Compiling takes 20 s and gains nothing that could be measured on small models.
         "enforce_eager": True,
+        # The smallest that the kernels take: a prompt's whole blocks are shared, and vLLM's 128 is longer than many.
+        "block_size": _CPU_BLOCK_TOKENS,
+        "ir_op_priority": NORM_PRIORITY,
         "max_num_batched_tokens": max(_CPU_BATCH_TOKENS, max_context_tokens),
         "kv_cache_memory_bytes": int((1.0 if kv_cache_gib is None else kv_cache_gib) * 2**30),
     }

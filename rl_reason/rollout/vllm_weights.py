@@ -25,7 +25,7 @@ from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
 from rl_reason.errors import RolloutError
 from rl_reason.policy.weight_file import read_weights
-from rl_reason.rollout import vllm_sampler
+from rl_reason.rollout import vllm_sampler, vllm_shortcuts
 from rl_reason.rollout.vllm_reload import begin_reload, end_reload
 from rl_reason.types import WeightUpdate
 
@@ -85,8 +85,9 @@ class WorkerExtension:
     model_runner: Any
 
     def install_rl_reason_sampler(self) -> None:
-        """See `vllm_sampler`; CPU only."""
+        """See `vllm_sampler` and `vllm_shortcuts`; CPU only."""
         vllm_sampler.install(self.model_runner)
+        vllm_shortcuts.shorten_attention(self.model_runner)
 
 
 class WeightReceiver:
