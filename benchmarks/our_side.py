@@ -30,8 +30,7 @@ name: vs-trl
 seed: {seed}
 model: {{path: {model}}}
 data: {{train: [{{kind: jsonl, path: {prompts}, prompt_field: text}}], max_prompt_tokens: 256}}
-engine: {{count: {threads}, max_concurrent: {concurrent}, max_context_tokens: 512, dtype: float32, kv_cache_gib: 0.25,
-         prefix_caching: false}} # the prompts are shorter than a block of the cache
+engine: {{count: {threads}, max_concurrent: {concurrent}, max_context_tokens: 512, dtype: float32, kv_cache_gib: 0.25}}
 learner: {{ranks: {threads}, dtype: float32, zero_stage: 0, micro_batch_tokens: 8192}}
 sync: {{gap_alarm_nats: 1e-4}}
 rewards: {{verifiers: [{{name: "{here}/even_start.py:EvenStart"}}], workers: 1}}

@@ -1,4 +1,4 @@
-"""Less bookkeeping for each token that vLLM decodes on CPU: norms in one kernel, attention called directly, no idle allocations.
+"""Shortcuts of vLLM on CPU: norms in one kernel, attention called directly, no allocation where none is needed.
 
 On small models most of a step is Python. Each shortcut computes what the path that it replaces computes; only the norms
 differ, in their last bits. Together they take an eighth off a step of 64 responses (docs/performance.md).
