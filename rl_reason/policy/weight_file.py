@@ -22,6 +22,8 @@ from rl_reason.errors import SyncError
 from rl_reason.policy.learner_weights import LearnerWeights
 from rl_reason.types import PolicyVersion, WeightUpdate
 
+FILE_TRANSPORTS = ("shared_memory", "disk")
+"""The transports that such a file carries."""
 SHARED_MEMORY = Path("/dev/shm")
 _GAP_BYTES = 1 << 20
 """Room kept for the header at first; a model with more tensors gets its data moved once (see `_seal`)."""
@@ -204,6 +206,7 @@ def _read_header(file: BinaryIO, path: Path, size: int) -> tuple[dict[str, Any],
     length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
     if 8 + length > size:
         raise SyncError(f"{path} is no whole safetensors file ({size} bytes); publish the weights again")
-    header: dict[str, Any] = json.loads(file.read(length))
+    # Not json.loads, which would go through a mebibyte of padding blank by blank.
+    header: dict[str, Any] = json.JSONDecoder().raw_decode(file.read(length).decode())[0]
     header.pop("__metadata__", None)
     return header, 8 + length

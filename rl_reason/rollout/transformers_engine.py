@@ -14,12 +14,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from rl_reason.errors import RolloutError, SyncError
-from rl_reason.policy.weight_file import read_weights
+from rl_reason.policy.weight_file import FILE_TRANSPORTS, read_weights
 from rl_reason.rollout.repetition import ends_in_repetition
 from rl_reason.types import Completion, PolicyVersion, Request, Sampling, Segment, StopReason, WeightUpdate
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_FILE_TRANSPORTS = ("shared_memory", "disk")
 
 
 @dataclass
@@ -98,9 +97,9 @@ class TransformersEngine:
         Raises:
             SyncError: another transport, or the file's names and shapes are not the model's.
         """
-        if update.transport not in _FILE_TRANSPORTS:
+        if update.transport not in FILE_TRANSPORTS:
             raise SyncError(
-                f"TransformersEngine takes weights by {' or '.join(_FILE_TRANSPORTS)}, not {update.transport}"
+                f"TransformersEngine takes weights by {' or '.join(FILE_TRANSPORTS)}, not {update.transport}"
             )
         parameters = dict(self._model.named_parameters())
         loaded = set()

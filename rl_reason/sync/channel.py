@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rl_reason.errors import SyncError
-from rl_reason.policy.weight_file import weight_bytes
+from rl_reason.policy.weight_file import FILE_TRANSPORTS, weight_bytes
 from rl_reason.protocols import Engine, Learner
 from rl_reason.sync.collective import on_all
 from rl_reason.types import PolicyVersion
@@ -52,7 +53,8 @@ class CheckedChannel:
 
         Returns:
             `policy/logprob_gap_max` and `policy/logprob_gap_mean` in nats over all engines and canary tokens,
-            `sync/bytes` that each engine took, `time/sync_publish_s`, `time/sync_load_s`, `time/sync_canary_s`.
+            `sync/bytes` that each engine took, `time/sync_publish_s`, `time/sync_load_s`, `time/sync_canary_s` (what
+            is left of the canary after loading; the learner scores it in a thread of its own).
 
         Raises:
             SyncError: a gap is past the alarm, or not a number.
@@ -60,10 +62,17 @@ class CheckedChannel:
         begun = time.perf_counter()
         update = self._learner.publish(version)
         published = time.perf_counter()
-        on_all(self._engines, lambda engine: engine.load_weights(update))
-        loaded = time.perf_counter()
-        expected = np.concatenate(self._learner.score(self._canary))
-        scored = on_all(self._engines, lambda engine: np.concatenate(engine.score(self._canary)))
+        with ThreadPoolExecutor(1) as beside:
+            # A file is whole once it is published; other transports still need the learner while engines load.
+            if update.transport in FILE_TRANSPORTS:
+                expecting = beside.submit(self._learner.score, self._canary)
+                on_all(self._engines, lambda engine: engine.load_weights(update))
+            else:
+                on_all(self._engines, lambda engine: engine.load_weights(update))
+                expecting = beside.submit(self._learner.score, self._canary)
+            loaded = time.perf_counter()
+            scored = on_all(self._engines, lambda engine: np.concatenate(engine.score(self._canary)))
+            expected = np.concatenate(expecting.result())
         gaps = [self._gap(index, seen, expected, version) for index, seen in enumerate(scored)]
         return {
             "policy/logprob_gap_max": float(np.max(gaps)),

@@ -90,3 +90,32 @@ def test_a_canary_in_which_nothing_is_predicted_is_refused(canary):
         CheckedChannel(Learner(), [Engine((0,))], canary=canary, gap_alarm_nats=1.0)
     with pytest.raises(SyncError, match="engine"):
         CheckedChannel(Learner(), [], canary=CANARY, gap_alarm_nats=1.0)
+
+
+class Order(Engine):
+    """Engine and learner in one, which write down what happens in which order."""
+
+    def __init__(self, transport):
+        super().__init__((-1.0, -2.0, -3.0))
+        self.transport, self.order, self.scored = transport, [], threading.Event()
+
+    def publish(self, version):
+        return WeightUpdate(version, self.transport, "w", ("a",), ((2,),), ("F32",))
+
+    def load_weights(self, update):
+        if update.transport == "shared_memory":
+            assert self.scored.wait(5), "the learner does not score while engines load"
+        self.order.append("load")
+
+    def learner_score(self, sequences):
+        self.order.append("score")
+        self.scored.set()
+        return Learner.score(self, sequences)
+
+
+@pytest.mark.parametrize(("transport", "order"), [("shared_memory", ["score", "load"]), ("nccl", ["load", "score"])])
+def test_the_learner_scores_while_engines_load_a_file_and_after_a_broadcast(transport, order):
+    both = Order(transport)
+    learner = type("", (), {"publish": both.publish, "score": both.learner_score})()
+    channel(both, learner=learner).sync(1)
+    assert both.order == order
