@@ -7,7 +7,7 @@ import signal
 import pytest
 import yaml
 from transformers import AutoModelForSequenceClassification
-from whole_runs import finish, rows, start, wait_for
+from whole_runs import finish, rows, start, wait_for, without_times
 
 from rl_reason.learner.scratch_model import build_scratch_model
 

@@ -65,7 +65,7 @@ CONTAINED = {
     "hard link": "try: os.link('/usr/bin/env', 'c'); print('linked')\nexcept OSError: print([])",
     "device": "try: os.mknod('d', 0o600 | 0o020000, os.makedev(1, 3)); print('made')\nexcept OSError: print([])",
     "other processes": "print([p for p in os.listdir('/proc') if p.isdigit() and int(p) > 2])",
-    "init's signals": "import signal\nfor s in range(1, 65):\n    try: os.kill(1, s)\n    except OSError: pass\nprint([])",
+    "init's signals": "for s in range(1, 65):\n    try: os.kill(1, s)\n    except OSError: pass\nprint([])",
     "set-user-id program": "os.execv('/bin/sh', ['sh', '-c', 'chmod u+s /tmp; echo []'])",
     "capabilities": "print([l for l in open('/proc/self/status') if l.startswith('Cap') and int(l.split()[1], 16)])",
     "environment": "known = ('HOME', 'LANG', 'PATH', 'TMPDIR', 'LC_CTYPE')\n"
