@@ -154,7 +154,8 @@ def test_every_end_has_its_status(sandbox: Sandbox, code: str, status: Status) -
 
 def test_a_fork_bomb_is_bounded_by_the_number_of_processes(sandbox: Sandbox) -> None:
     source = (
-        "import os, time\nmade = 0\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(9)\n        made += 1\n"
+        "import os, time\nmade = 0\ntry:\n    while True:\n"
+        "        if os.fork() == 0: time.sleep(9)\n        made += 1\n"
         "except OSError: print(made)"
     )
     done = run(sandbox, source, Limits(processes=10))
@@ -224,7 +225,9 @@ def test_only_a_regular_file_is_brought_back(sandbox: Sandbox, left: str) -> Non
 
 
 def test_neither_processes_nor_descriptors_nor_folders_are_left(sandbox: Sandbox) -> None:
-    fork = "import os\nif os.fork(): os._exit(0)\nfor _ in range(3): os.fork()\nopen('/tmp/f', 'w')\nimport time; time.sleep(99)"
+    fork = (
+        "import os, time\nif os.fork(): os._exit(0)\nfor _ in range(3): os.fork()\nopen('/tmp/f', 'w')\ntime.sleep(99)"
+    )
     jobs = [
         Job({"kind": "python", "source": source}, limits=LIMITS)
         for source in (fork, "pass", "1/0", "import os; os.abort()")
