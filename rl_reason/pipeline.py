@@ -44,7 +44,8 @@ def run(recipe: Recipe, out: Path) -> None:
             number for number in range(1, len(recipe.stages) + 1) if not stage_folder(session, number).finished()
         ]
         if pending:
-            parents = [Path(recipe.model.path)] if recipe.model.path else []
+            models = [recipe.model.path, *(choice.path for choice in recipe.rewards.models)]
+            parents = [Path(path) for path in models if path]
             folder.record_start(recipe=text, seeds={"recipe": recipe.seed}, parents=parents)
         model = first_model(session)
         for number, stage in enumerate(recipe.stages, start=1):
