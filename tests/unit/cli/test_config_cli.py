@@ -71,7 +71,7 @@ def test_explain_and_its_miss(capsys: pytest.CaptureFixture[str]) -> None:
 def test_schema_is_json_schema_with_descriptions(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("config", "schema") == 0
     schema = json.loads(capsys.readouterr().out)
-    assert schema["required"] == ["name", "model", "stages"]
+    assert schema["required"] == ["name", "stages"]
     assert schema["additionalProperties"] is False
     assert schema["properties"]["extends"]["type"] == "string"
     assert schema["$defs"]["MirrorDescent"]["properties"]["tau"]["exclusiveMinimum"] == 0
