@@ -193,15 +193,16 @@ def join(
     seconds = sum(score.seconds for score in scores) + (verifiers.seconds if verifiers else 0.0)
     parts = dict(verifiers.parts) if verifiers else {}
     parts |= {each.name: score.reward for each, score in named if score.reward is not None}
+    judgements = verifiers.judgements if verifiers else {}
     if verifiers is not None and verifiers.verdict is Verdict.UNJUDGED:
-        return Score(Verdict.UNJUDGED, None, parts, verifiers.reason, seconds)
+        return Score(Verdict.UNJUDGED, None, parts, verifiers.reason, seconds, judgements)
     for each, score in named:
         if score.verdict is Verdict.UNJUDGED and (each.weight or each.name == primary):
-            return Score(Verdict.UNJUDGED, None, parts, f"{each.name}: {score.reason}", seconds)
+            return Score(Verdict.UNJUDGED, None, parts, f"{each.name}: {score.reason}", seconds, judgements)
     reward = (verifiers.reward or 0.0) if verifiers else 0.0
     reward += sum(each.weight * parts[each.name] for each, _ in named if each.weight)
     deciding = next((score for each, score in named if each.name == primary), verifiers)
     assert deciding is not None, "without verifiers a model is primary"
     reasons = [verifiers.reason] if verifiers and verifiers.reason else []
     reasons += [f"{each.name}: {score.reason}" for each, score in named if score.reason]
-    return Score(deciding.verdict, float(reward), parts, "; ".join(reasons), seconds)
+    return Score(deciding.verdict, float(reward), parts, "; ".join(reasons), seconds, judgements)

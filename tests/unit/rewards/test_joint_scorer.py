@@ -47,6 +47,13 @@ def test_the_reason_names_who_could_not_judge():
     assert join(NONE, models, [YES], primary=None).reason == "math: no reference"
 
 
+def test_what_each_verifier_said_is_passed_on():
+    models, own = [WeightedModel("m", None, 1.0)], {"math": RIGHT, "mine": NONE}
+    for verdict, of_model in ((Verdict.RIGHT, YES), (Verdict.RIGHT, MUTE), (Verdict.UNJUDGED, YES)):
+        verifiers = Score(verdict, 1.0 if verdict is Verdict.RIGHT else None, judgements=own)
+        assert join(verifiers, models, [of_model], primary=None).judgements == own
+
+
 def response(index, text="2", answer="2", prompt="p"):
     return Trajectory(Prompt(prompt, "1 + 1?", answer), index, (), StopReason.STOP, text)
 

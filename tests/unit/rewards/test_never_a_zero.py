@@ -1,4 +1,4 @@
-""""Could not judge" is never a zero: random outcomes of verifiers, from the pool's result to the learner's batch."""
+""" "Could not judge" is never a zero: random outcomes of verifiers, from the pool's result to the learner's batch."""
 
 from __future__ import annotations
 
