@@ -65,8 +65,9 @@ class Language:
         max_switched: largest `switched` that is still right, 0 to 1. 0 forbids a single foreign word.
         max_stray: largest `stray` that is still right, 0 to 1.
         min_letters: letters from which on a text is long enough to be identified.
-        short: what a text is that is too short to tell: "unjudged", "right" or "wrong". Next to another verifier
-            "right" is the sensible one: answers such as `\\boxed{4}` are in no language.
+        short: what a text is that is too short to tell: "unjudged", "right" or "wrong". "unjudged" is for measuring.
+            For training choose one of the others, since a model may learn to write what is not judged: "right" beside
+            a verifier of the answer itself, whose `\\boxed{4}` is in no language, else "wrong".
         open_tag: begins the chain of thought.
         close_tag: ends it; the answer is what follows the last one, or everything.
     """
