@@ -44,6 +44,8 @@ _AFTER_A_LETTER = re.compile(
     r"\s?(?:$|[\n.,;:!?)\]，。、；—–-]|(?:because|since|as|for|and|or|but|which|that|with|is|not|due|if|so|given|here)\b)",
     re.I,
 )
+_SUBJECT = re.compile(r"\s(?:is|isn't|was|has|does|cannot|can't)\b", re.I)
+"""Behind a letter: a new clause about another option, "B, and A is wrong"."""
 _ALTERNATIVE = re.compile(r"\s(?:or|and)\s(?:the\s)?")
 _NOT_PLAIN = re.compile(r"[^\w%+\-/*^=<>.]+")
 
@@ -176,7 +178,7 @@ def _read(claim: str, options: Options, several: bool) -> frozenset[str]:
 def _letters_from(first: re.Match[str], claim: str, options: Options) -> frozenset[str]:
     found, at = {first["letter"].upper()}, first.end()
     following = _NEXT.match(claim, at)
-    while following and _is_letter(following, claim, options):
+    while following and _is_letter(following, claim, options) and not _SUBJECT.match(claim, following.end()):
         found.add(following["letter"].upper())
         at = following.end()
         following = _NEXT.match(claim, at)
@@ -191,8 +193,8 @@ def _is_letter(match: re.Match[str], claim: str, options: Options) -> bool:
     letter = match["letter"]
     if letter.upper() not in options.letters:
         return False
-    enclosed = bool(match["open"]) or match["close"] in (")", "]")
-    after = _AFTER_A_LETTER.match(claim, match.end())
+    if match["open"] or match["close"]:
+        return True
     if letter.islower():
-        return enclosed or bool(match["close"]) or not claim[match.end() :].strip()
-    return enclosed or bool(match["close"]) or bool(after)
+        return not claim[match.end() :].strip()
+    return bool(_AFTER_A_LETTER.match(claim, match.end()))

@@ -66,7 +66,7 @@ def words(text: str) -> list[str]:
 
 def count_sentences(text: str) -> int:
     """How many sentences a text has."""
-    return sum(len(_sentences_of(block)) for block in _blocks(text))
+    return len(sentences(text))
 
 
 def sentences(text: str) -> list[str]:

@@ -30,6 +30,8 @@ RIGHT_IS_ROME = [
     "the answer is B because A is wrong",
     "The answer is (B) Rome.",
     "The answer is Rome.",
+    "The answer is B, and A is wrong.",
+    "The answer is B, not A.",
     "Answer: B",
     "**Answer**\n\nB",
     "Final answer: b",
