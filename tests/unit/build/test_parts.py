@@ -84,8 +84,8 @@ def test_the_baseline_is_the_recipes_at_the_recipes_tau(baseline, subtracted):
 class StartingSpy:
     """Keeps what a learner would be made of."""
 
-    def begin_learner(self, reference, arguments, placement, *, ranks):
-        self.reference, self.arguments, self.ranks = reference, arguments, ranks
+    def begin_learner(self, part, placements):
+        self.arguments, self.ranks = part.arguments, len(placements)
 
 
 def test_the_learner_gets_the_recipes_loss_optimizer_and_temperature(tmp_path):
