@@ -13,8 +13,6 @@ from rl_reason.sandbox.inside.plain_data import NotPlainData, decode, encode
 from rl_reason.sandbox.records import DEFAULT, Execution, Job, Limits, Status
 from rl_reason.sandbox.sandbox import Sandbox, drive
 
-_LATER_S = 0.25
-"""The tests may wait so much longer than the candidate, so that it is clear who was late."""
 VALUE, MISSING, RAISED, UNREADABLE = "value", "missing", "raised", "unreadable"
 
 
@@ -110,7 +108,7 @@ def judge(
         harness = Job(
             wants,
             b"",
-            replace(limits, output_bytes=1 << 16, wall_s=limits.patience_s + _LATER_S),
+            replace(limits, output_bytes=1 << 16, wall_s=2 * limits.patience_s),
             channels=(there[1], back[0]),
             reports=True,
         )

@@ -38,7 +38,9 @@ class Limits:
     time_s: float = 4.0
     """Processor time of all of its processes together."""
     wall_s: float | None = None
-    """Wall clock. None: twice the processor time, so that a busy machine makes no right program a slow one."""
+    """Wall clock, less the time that the program waited for a processor of a busy machine. None: 1.5 times `time_s`."""
+    hard_s: float | None = None
+    """Wall clock, all of it: then it is killed, whatever the machine was at. None: 5 times `wall_s`."""
     memory_mib: int = 512
     """Address space of each process, and private resident memory of all together."""
     bounded_address_space: bool = True
@@ -78,7 +80,12 @@ class Limits:
     @property
     def patience_s(self) -> float:
         """The wall clock's limit."""
-        return 2 * self.time_s if self.wall_s is None else self.wall_s
+        return 1.5 * self.time_s if self.wall_s is None else self.wall_s
+
+    @property
+    def end_s(self) -> float:
+        """The hard limit."""
+        return 5 * self.patience_s if self.hard_s is None else self.hard_s
 
 
 DEFAULT = Limits()
@@ -123,14 +130,9 @@ class Execution:
     seconds: float = 0.0
     """Wall clock, start included."""
     cpu_s: float = 0.0
-    waited_s: float = 0.0
-    """Time that the program was ready to go on but no processor was free; set when the wall clock ended it."""
+    cut_short: bool = False
+    """Out of time only by the hard limit, its own not used up: says nothing of the program."""
     resident_bytes: int = 0
     """Largest of any of its processes."""
     artifact: int = field(default=-1, compare=False)
     """Descriptor of the file brought back; the caller closes it. -1 for none."""
-
-    @property
-    def starved(self) -> bool:
-        """Out of time, but for most of it the machine gave the program no processor: says nothing of the program."""
-        return self.status is Status.TIME and self.waited_s > self.seconds / 2

@@ -16,8 +16,6 @@ from rl_reason.sandbox.records import Execution, Job, Status
 _CHUNK = 1 << 16
 _SHELL_ADDS = 128
 """A shell exits with this plus the number of the signal that ended its last command."""
-_LATENESS_S = 0.5
-"""Process 1 keeps the limit itself; so long after it the grader does."""
 _GRACE_S = 2.0
 """A killed execution that is not gone after so long is given up as a fault of the machine."""
 _OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"heap out of memory", b"java.lang.OutOfMemoryError")
@@ -43,7 +41,7 @@ class Running:
             fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
         self._texts = {name: bytearray() for name in pipes}
         self._begun = time.monotonic()
-        self._deadline = self._begun + job.limits.patience_s + _LATENESS_S
+        self._deadline = self._begun + job.limits.end_s
         self._ended_by: Status | None = None
         self._enough = enough
         self.done: Execution | None = None
@@ -116,8 +114,10 @@ class Running:
         limits = self.job.limits
         if told.get("cause") == "time":
             return Status.TIME, f"used {limits.time_s:g} s of processor time"
-        if self._ended_by is Status.TIME or told.get("cause") == "wall":
+        if told.get("cause") == "wall":
             return Status.TIME, f"did not end within {limits.patience_s:g} s"
+        if self._ended_by is Status.TIME:
+            return Status.TIME, f"cut short after {limits.end_s:.3g} s"
         if self._ended_by is Status.FLOOD:
             return Status.FLOOD, f"wrote more than {limits.output_bytes} bytes"
         if self._ended_by is not None:
@@ -130,13 +130,16 @@ class Running:
             return Status.MEMORY, f"used more than {limits.memory_mib} MiB"
         if told["signal"]:
             return self._by_signal(told["signal"])
-        if told["code"] == 0:
+        return self._by_code(told["code"])
+
+    def _by_code(self, code: int) -> tuple[Status, str]:
+        if code == 0:
             return Status.OK, ""
-        if told["code"] == _SHELL_ADDS + signal.SIGSYS:
+        if code == _SHELL_ADDS + signal.SIGSYS:
             return Status.FORBIDDEN, "a process of it was killed at a forbidden system call"
         if self._told_of_memory():
-            return Status.MEMORY, f"could not have more than {limits.memory_mib} MiB"
-        return Status.ERROR, f"exit code {told['code']}"
+            return Status.MEMORY, f"could not have more than {self.job.limits.memory_mib} MiB"
+        return Status.ERROR, f"exit code {code}"
 
     def _by_signal(self, number: int) -> tuple[Status, str]:
         if number == signal.SIGSYS:
@@ -167,7 +170,7 @@ class Running:
             signal=told.get("signal", 0),
             seconds=time.monotonic() - self._begun,
             cpu_s=told.get("cpu_s", 0.0),
-            waited_s=told.get("waited_s", 0.0),
+            cut_short=self._ended_by is Status.TIME and told.get("cause") not in ("time", "wall"),
             resident_bytes=told.get("resident_bytes", 0),
             artifact=self._artifact,
         )

@@ -90,7 +90,7 @@ def plan(body: Sequence[ast.stmt], candidates: Container[str] | None) -> Plan | 
         except (NotSimple, NotPlainData, *FAULTS):
             return None
         asserts.append((statement.test, tuple(needed)))
-    return Plan(tuple(calls), tuple(asserts), places)
+    return Plan(tuple(calls), tuple(asserts), places) if asserts else None
 
 
 def called(body: Sequence[ast.stmt]) -> set[str]:

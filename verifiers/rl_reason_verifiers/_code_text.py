@@ -24,9 +24,10 @@ def find_code(response: str, wanted: str) -> tuple[str, str]:
     answer = response.rpartition(_THOUGHT_ENDS)[2]
     blocks = [(_language(tag), body) for _, tag, body in _FENCE.findall(answer[-_MAX_CHARS:])]
     if blocks:
-        fitting = [block for block in blocks if not wanted or block[0] in (wanted, "")] or blocks
+        languages = (wanted, "") if wanted else (*LANGUAGES, "")
+        fitting = [block for block in blocks if block[0] in languages] or blocks
         language, body = fitting[-1]
-        return wanted or language or "python", body
+        return wanted or (language if language in LANGUAGES else "python"), body
     if (wanted or "python") != "python":
         return wanted, answer
     return "python", answer if parses(answer) else ""
@@ -59,5 +60,4 @@ def defines(source: str, name: str) -> bool:
 
 def _language(tag: str) -> str:
     word = tag.lower().strip("{}.")
-    word = ALIASES.get(word, word)
-    return word if word in LANGUAGES else ""
+    return ALIASES.get(word, word)

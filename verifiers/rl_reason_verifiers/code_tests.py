@@ -62,7 +62,7 @@ class CodeTests:
         language: of the program: python, cpp, c, javascript, bash or java. Empty: what the code block's tag says, else
             python.
         level: of isolation: "full"; "no_namespaces" or "rlimits" accept less, by name. It refuses to start below it.
-        time_s: processor seconds for one run, or for all calls of one response; twice that on the wall clock.
+        time_s: processor seconds for one run, or for all calls of one response; 1.5 times that on the wall clock.
         total_s: wall-clock seconds for one response, compiling included; keep it below the pool's deadline.
         memory_mib: of one run.
         max_output_bytes: of one run, on each stream.
@@ -135,15 +135,15 @@ class CodeTests:
 
     def _remaining(self, limits: Limits) -> Limits:
         left_s = max(0.05, self._deadline - time.monotonic())
-        return replace(limits, wall_s=min(limits.patience_s, left_s))
+        return replace(limits, hard_s=min(limits.end_s, left_s))
 
     def _outputs(self, language: str, source: str, cases: Sequence[OutputCase]) -> _Result:
         cases = cases[: self._max_tests or None]
-        compile_limits = self._remaining(replace(COMPILE_LIMITS, time_s=self._total_s))
+        compile_limits = self._remaining(COMPILE_LIMITS)
         program = prepare(self._sandbox, language, source, self._limits, compile_limits=compile_limits)
         if isinstance(program, Execution):
             reason = f"{program.status.value}: {program.detail} {_tail(program.stderr)}".rstrip()
-            return _Result(0, len(cases), reason, unjudged=program.status in (Status.FAULT, Status.TIME))
+            return _Result(0, len(cases), reason, unjudged=program.status is Status.FAULT or program.cut_short)
         passed, first = 0, ""
         with program:
             for number, case in enumerate(cases, start=1):
@@ -228,9 +228,6 @@ class CodeTests:
         if told.outcome == "gone":
             reason, unjudged = self._blame(told.candidate, limits)
             return _Result(passed, total, f"test {passed + 1} of {total}: {reason}", unjudged)
-        if told.candidate.status is Status.TIME:
-            reason, unjudged = self._blame(told.candidate, limits)
-            return _Result(passed, total, reason, unjudged)
         reason = told.reason or f"{told.tests.status.value}: {told.tests.detail}"
         return _Result(passed, total, f"the tests could not be run: {reason}", unjudged=True)
 
@@ -253,10 +250,8 @@ class CodeTests:
         if done.status is Status.OK:
             return "the program ended before it had answered", False
         reason = f"{done.status.value}: {done.detail} {_tail(done.stderr)}".rstrip()
-        if done.starved:
-            return f"{reason}; the machine was too busy to tell", True
-        if done.status is Status.TIME and limits.patience_s < self._limits.patience_s:
-            return f"the {self._total_s:g} s for all tests ran out", True
+        if done.cut_short:
+            return f"the {self._total_s:g} s for all tests ran out before its own {limits.time_s:g} s", True
         return reason, done.status in (Status.FAULT, Status.STOPPED)
 
 
@@ -271,10 +266,9 @@ def _simple(cases: TestCode) -> Plan | None:
     body = _statements(cases)
     if not cases.check:
         return plan(body, None)
-    inert = ast.Assign | ast.Import | ast.FunctionDef
     others = [node for node in body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
     functions = [node for node in others if isinstance(node, ast.FunctionDef)]
-    if len(functions) != 1 or not all(isinstance(node, inert) for node in others):
+    if len(functions) != 1 or not all(_inert(node) for node in others):
         return None
     parameters = functions[0].args
     if len(parameters.args) != 1 or parameters.vararg or parameters.kwarg or functions[0].decorator_list:
@@ -283,6 +277,12 @@ def _simple(cases: TestCode) -> Plan | None:
     if found is None:
         return None
     return replace(found, calls=tuple(replace(call, function=cases.entry_point) for call in found.calls))
+
+
+def _inert(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Import):
+        return all(name.name == "math" and name.asname is None for name in node.names)
+    return isinstance(node, ast.Assign | ast.FunctionDef)
 
 
 def _completed(response: str, cases: TestCode) -> list[str]:

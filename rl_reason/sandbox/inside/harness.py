@@ -20,7 +20,7 @@ from .plain_data import NotPlainData, decode, encode
 from .python_program import finish, fresh_streams
 
 PASSED, FAILED, RAISED, GONE, MALFORMED = "passed", "failed", "raised", "gone", "malformed"
-_LONGEST_LINE = 8 << 20
+_LONGEST_LINE = 1 << 20
 _MODULES = (
     "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "math",
     "operator", "random", "re", "string", "sys", "typing",

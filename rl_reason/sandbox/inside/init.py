@@ -182,7 +182,6 @@ def _supervise(pid: int, watch: Watch, *, may_be_told: bool) -> dict[str, Any]:
             "code": code if code is None or code >= 0 else None,
             "signal": -code if code is not None and code < 0 else 0,
             "cause": cause,
-            "waited_s": watch.waited_s() if cause == "wall" else 0.0,
             "cpu_s": used.ru_utime + used.ru_stime if ended is not None else watch.cpu_s,
             "resident_bytes": used.ru_maxrss * 1024,
             "wall_s": time.monotonic() - begun,
