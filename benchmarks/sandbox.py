@@ -27,6 +27,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 Row = tuple[str, str, str, dict[str, Any]]
 """Name, prompt's text, code, metadata."""
 
+_FIRST_UID = 2_000_000_000
 _PASS = Job({"kind": "python", "source": "pass"})
 _HONEST = Job({"kind": "python", "source": "total = 0\nfor i in range(2_000_000): total += i * i\nprint(total)"})
 _ATTACKS = {
@@ -184,10 +185,11 @@ def _returning_none(source: str) -> str:
 def _census() -> dict[str, int]:
     """Processes of sandbox users, zombies of this one, mounts, cgroups, working folders."""
     time.sleep(0.5)  # the kernel takes namespaces apart after the last process has gone
+    own = _FIRST_UID + os.getpid()  # the uid of this process's fork-servers, where it is root
     users = _lines("ps", "-eo", "uid=")
     children = _lines("ps", "-o", "stat=", "--ppid", str(os.getpid()))
     return {
-        "sandbox_processes": sum(int(uid) >= 2_000_000_000 for uid in users),
+        "sandbox_processes": sum(int(uid) == own for uid in users),
         "zombies": sum(state.strip().startswith("Z") for state in children),
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
         "cgroups": sum(int(line.split()[2]) for line in Path("/proc/cgroups").read_text().splitlines()[1:]),

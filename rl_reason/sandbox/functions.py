@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -104,11 +105,12 @@ def judge(
         there, back = os.pipe(), os.pipe()
         for fd in (*there, *back):
             ends.callback(os.close, fd)
+        limits = replace(limits, wall_s=math.inf, hard_s=limits.end_s)  # each is idle while the other works
         serve = Job({"kind": "serve", "sources": list(sources)}, b"", limits, channels=(there[0], back[1]))
         harness = Job(
             wants,
             b"",
-            replace(limits, output_bytes=1 << 16, wall_s=2 * limits.patience_s),
+            replace(limits, output_bytes=1 << 16, hard_s=0.95 * limits.end_s),
             channels=(there[1], back[0]),
             reports=True,
         )
@@ -120,6 +122,8 @@ def judge(
     if told.get("outcome") == "gone":
         while candidate.done is None and candidate.remaining_s() > 0:
             drive([candidate])
+    if judged.done.cut_short:
+        candidate.stop(Status.TIME)  # so that it reports what it used meanwhile
     sandbox.stop([candidate])
     assert candidate.done is not None
     return HarnessVerdict(

@@ -130,9 +130,16 @@ class Execution:
     seconds: float = 0.0
     """Wall clock, start included."""
     cpu_s: float = 0.0
+    waited_s: float = 0.0
+    """Time that the program was ready to go on but no processor was free; known where a limit of time ended it."""
     cut_short: bool = False
     """Out of time only by the hard limit, its own not used up: says nothing of the program."""
     resident_bytes: int = 0
     """Largest of any of its processes."""
     artifact: int = field(default=-1, compare=False)
     """Descriptor of the file brought back; the caller closes it. -1 for none."""
+
+    @property
+    def idle_s(self) -> float:
+        """Time that the program neither used nor waited for a processor."""
+        return max(0.0, self.seconds - self.cpu_s - self.waited_s)

@@ -16,7 +16,7 @@ from rl_reason.sandbox.records import Execution, Job, Status
 _CHUNK = 1 << 16
 _SHELL_ADDS = 128
 """A shell exits with this plus the number of the signal that ended its last command."""
-_GRACE_S = 2.0
+_GRACE_S = 1.0
 """A killed execution that is not gone after so long is given up as a fault of the machine."""
 _OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"heap out of memory", b"java.lang.OutOfMemoryError")
 _FAILED_ALLOCATION_TAIL = 4096
@@ -43,6 +43,7 @@ class Running:
         self._begun = time.monotonic()
         self._deadline = self._begun + job.limits.end_s
         self._ended_by: Status | None = None
+        self._killed = False
         self._enough = enough
         self.done: Execution | None = None
         """Set at its end."""
@@ -75,11 +76,17 @@ class Running:
         """Kill it; it is `done` once it is gone."""
         if self._ended_by is None:
             self._ended_by = why
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, self._stop_signal)
-            self._deadline = time.monotonic() + _GRACE_S
+            self._signal(signal.SIGTERM if why is Status.TIME else self._stop_signal)  # to report what it used
+        elif time.monotonic() >= self._deadline and not self._killed:
+            self._killed = True
+            self._signal(signal.SIGKILL)
         elif time.monotonic() >= self._deadline:
             self._finish(Status.FAULT, f"process 1 would not die within {_GRACE_S:g} s", {})
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+        self._deadline = time.monotonic() + _GRACE_S
 
     def _read(self, fd: int) -> bool:
         """One chunk; False when there is none now or ever."""
@@ -126,6 +133,8 @@ class Running:
             return Status.FAULT, str(told["fault"])
         if not told:
             return Status.FAULT, "process 1 was killed from outside"
+        if told["cause"] == "stopped":
+            return Status.ERROR, "asked its process 1 to end"
         if told["cause"] == "memory":
             return Status.MEMORY, f"used more than {limits.memory_mib} MiB"
         if told["signal"]:
@@ -170,6 +179,7 @@ class Running:
             signal=told.get("signal", 0),
             seconds=time.monotonic() - self._begun,
             cpu_s=told.get("cpu_s", 0.0),
+            waited_s=told.get("waited_s", 0.0),
             cut_short=self._ended_by is Status.TIME and told.get("cause") not in ("time", "wall"),
             resident_bytes=told.get("resident_bytes", 0),
             artifact=self._artifact,

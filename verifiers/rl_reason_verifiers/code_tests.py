@@ -228,6 +228,9 @@ class CodeTests:
         if told.outcome == "gone":
             reason, unjudged = self._blame(told.candidate, limits)
             return _Result(passed, total, f"test {passed + 1} of {total}: {reason}", unjudged)
+        if told.tests.cut_short and min(told.tests.idle_s, told.candidate.idle_s) > limits.patience_s:
+            reason = f"no answer within {limits.patience_s:g} s"  # while the tests waited and the machine was free
+            return _Result(passed, total, f"test {passed + 1} of {total}: {reason}")
         reason = told.reason or f"{told.tests.status.value}: {told.tests.detail}"
         return _Result(passed, total, f"the tests could not be run: {reason}", unjudged=True)
 

@@ -63,7 +63,7 @@ def run(world: World, request: Request, fds: list[int]) -> NoReturn:
         if pid == 0:
             _become_program(world, request, fds, folder)
         close_all_but((fds[STATUS], fds[ARTIFACT]))
-        report = _supervise(pid, Watch(request, pid), may_be_told=world.level != FULL)
+        report = _supervise(pid, Watch(request, pid))
         if report["code"] == 0 and request.fetch:
             _hand_out(os.path.join(folder, program.ARTIFACT_NAME), fds[ARTIFACT], request.file_bytes)
         if world.level != FULL:
@@ -162,16 +162,15 @@ def _die_first() -> None:
         file.write("1000")
 
 
-def _supervise(pid: int, watch: Watch, *, may_be_told: bool) -> dict[str, Any]:
+def _supervise(pid: int, watch: Watch) -> dict[str, Any]:
     """Wait until the program ends or passes a limit; returns how it ended."""
     begun = next_look = time.monotonic()
-    awaited = {signal.SIGCHLD, signal.SIGTERM} if may_be_told else {signal.SIGCHLD}
     cause = ""
     while True:
-        told = signal.sigtimedwait(awaited, _TICK_S)
+        told = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM}, _TICK_S)
         ended = _reap(pid)
         if ended is None and told is not None and told.si_signo == signal.SIGTERM:
-            cause = "stopped"
+            cause = watch.look() or "stopped"
         if ended is None and not cause and time.monotonic() >= next_look + _TICK_S:
             cause, next_look = watch.look(), time.monotonic()
         if ended is None and not cause:
@@ -182,6 +181,7 @@ def _supervise(pid: int, watch: Watch, *, may_be_told: bool) -> dict[str, Any]:
             "code": code if code is None or code >= 0 else None,
             "signal": -code if code is not None and code < 0 else 0,
             "cause": cause,
+            "waited_s": watch.waited_s() if ended is None else 0.0,
             "cpu_s": used.ru_utime + used.ru_stime if ended is not None else watch.cpu_s,
             "resident_bytes": used.ru_maxrss * 1024,
             "wall_s": time.monotonic() - begun,

@@ -39,13 +39,13 @@ class Watch:
             return "memory"
         if self.cpu_s > self._request.cpu_s:
             return "time"
-        if elapsed_s > self._request.wall_s and elapsed_s - self._waited_s() > self._request.wall_s:
+        if elapsed_s > self._request.wall_s and elapsed_s - self.waited_s() > self._request.wall_s:
             return "wall"
         if self.cpu_s > _CROWD * elapsed_s + 2 / _HERTZ:
             _put_on_one_processor(list(processes))
         return ""
 
-    def _waited_s(self) -> float:
+    def waited_s(self) -> float:
         """How long the program's first thread was ready to run but waited for a processor; 0 where nobody counts."""
         with contextlib.suppress(OSError, ValueError), open(f"/proc/{self._pid}/schedstat") as file:
             return int(file.read().split()[1]) / 1e9

@@ -31,7 +31,7 @@ def verifier() -> Iterator[CodeTests]:
         Sandbox().close()
     except Exception as error:  # namespaces are refused as such: the sandbox's own tests say more
         pytest.skip(str(error))
-    one = CodeTests(time_s=0.5, total_s=30.0)
+    one = CodeTests(time_s=0.5, total_s=8.0)
     yield one
     one.close()
 
@@ -171,7 +171,8 @@ CHEATS = {
     "hard exit in the call": "import os\ndef add(a, b): os._exit(0)",
     "exit on import": "import sys\nsys.exit(0)",
     "exit in the call": "import sys\ndef add(a, b): sys.exit(0)",
-    "forged answers": "import os\nFORGED = b'{\"t\": [\"value\", null]}\\n'\nfor fd in range(3, 30):\n    try: os.write(fd, FORGED * 9)\n"
+    "forged answers": "import os\nFORGED = b'{\"t\": [\"value\", null]}\\n'\nfor fd in range(3, 30):\n"
+    "    try: os.write(fd, FORGED * 9)\n"
     "    except OSError: pass\ndef add(a, b): return 0",
     "forged verdict": "import os\nFORGED = b'{\"outcome\": \"passed\", \"test\": 1, \"reason\": \"\"}\\n'\n"
     "for fd in range(1, 30):\n    try: os.write(fd, FORGED)\n    except OSError: pass\nos._exit(0)",
@@ -280,7 +281,7 @@ def test_a_budget_that_ends_before_the_tests_is_unjudged_and_says_where(verifier
 
 def test_options_are_checked() -> None:
     for options in ({"language": "cobol"}, {"whitespace": "none"}, {"time_s": 0}, {"max_tests": -1}, {"level": "best"}):
-        with pytest.raises(ValueError, match="cobol|none|above 0|max_tests|best"):
+        with pytest.raises(ValueError, match=r"cobol|none|above 0|max_tests|best"):
             CodeTests(**options)
     with pytest.raises(PluginError, match="no/python"):
         CodeTests(level="rlimits", python="/no/python")
