@@ -158,8 +158,10 @@ def _set_limits(request: Request, others: int) -> None:
 
 def _die_first() -> None:
     """Should the machine run out of memory, the kernel ends the program, not its neighbours."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
+    with contextlib.suppress(OSError):
+        handle = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(handle, b"1000")
+        os.close(handle)
 
 
 def _supervise(pid: int, watch: Watch) -> dict[str, Any]:

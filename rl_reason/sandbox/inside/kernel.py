@@ -22,6 +22,7 @@ PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_SYS_ADMIN = 21
+_CAPABILITIES = 64
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 
 _NUMBERS = {
@@ -118,10 +119,9 @@ def may_administer() -> bool:
 
 def drop_capabilities() -> None:
     """All of them from every set, for good. Raises OSError."""
-    with open("/proc/sys/kernel/cap_last_cap") as file:
-        last = int(file.read())
-    for capability in range(last + 1):
-        _libc.prctl(PR_CAPBSET_DROP, *map(ctypes.c_ulong, (capability, 0, 0, 0)))  # EPERM where there is none to drop
+    zero = ctypes.c_ulong(0)
+    for capability in range(_CAPABILITIES):  # EPERM or EINVAL where there is none to drop
+        _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), zero, zero, zero)
     _checked("prctl(ambient)", _libc.prctl(PR_CAP_AMBIENT, *map(ctypes.c_ulong, (_PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))))
     header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
     syscall("capset", header, ctypes.create_string_buffer(bytes(24)))

@@ -28,8 +28,7 @@ def prepare(fds: list[int], folder: str, *, fetch: bool) -> tuple[int, Callable[
     Raises:
         OSError: something of that is refused.
     """
-    with open(fds[PAYLOAD], "rb") as file:
-        payload: dict[str, Any] = json.loads(file.read())
+    payload: dict[str, Any] = json.loads(os.pread(fds[PAYLOAD], os.fstat(fds[PAYLOAD]).st_size, 0))
     for name, text in payload.get("files", {}).items():
         with open(os.path.join(folder, name), "w", encoding="utf-8", errors="surrogatepass") as file:
             file.write(text)

@@ -49,9 +49,8 @@ def visible(prefix: str, more: list[str]) -> list[str]:
 
 
 def readable(seen: list[str], *, own_root: bool) -> list[str]:
-    """Paths for Landlock: what is visible and the devices; the host's /proc only where it is not the host's."""
-    devices = [path for path in _DEVICES if os.path.exists(path)]
-    return [*seen, *devices, *(["/etc", "/dev", "/proc"] if own_root else [])]
+    """Paths for Landlock to allow: all of a root of one's own; else what is visible, and devices."""
+    return ["/"] if own_root else [*seen, *(path for path in _DEVICES if os.path.exists(path))]
 
 
 def enter(seen: list[str], hidden: list[str]) -> None:

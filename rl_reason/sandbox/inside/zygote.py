@@ -23,7 +23,7 @@ from .request import MAX_FDS, Request
 READY = b"ready"
 _PRELOADED = (
     "abc", "array", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses", "datetime",
-    "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "io", "itertools", "json", "math",
+    "decimal", "enum", "fractions", "functools", "heapq", "inspect", "io", "itertools", "json", "math",
     "numbers", "operator", "queue", "random", "re", "statistics", "string", "struct", "sys", "textwrap", "threading",
     "time", "traceback", "typing", "unicodedata",
 )  # fmt: skip
