@@ -21,6 +21,7 @@ import ast
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from rl_reason.errors import PluginError, SandboxError
 from rl_reason.sandbox import (
@@ -73,6 +74,13 @@ class CodeTests:
         tolerance: numbers that differ by so much, absolutely or relatively, are the same; 0 for none.
         python: interpreter for Python programs; the one that runs this if empty.
     """
+
+    example: ClassVar[dict[str, Any]] = {
+        "answer": "",
+        "response": "```python\ndef add(a, b):\n    return a + b\n```",
+        "tests": ["assert add(2, 3) == 5", "assert add(-1, 1) == 0"],
+    }
+    needs: ClassVar[tuple[str, ...]] = ("metadata:tests",)
 
     def __init__(
         self,
