@@ -193,8 +193,12 @@ def _census() -> dict[str, int]:
         "zombies": sum(state.strip().startswith("Z") for state in children),
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
         "cgroups": sum(int(line.split()[2]) for line in Path("/proc/cgroups").read_text().splitlines()[1:]),
-        "tmp": sum(path.name.startswith("rl-reason-sandbox") for path in Path("/tmp").iterdir()),
+        "tmp": sum(path.name.startswith("rl-reason-sandbox") for path in Path("/tmp").iterdir() if _owned(path, own)),
     }
+
+
+def _owned(path: Path, uid: int) -> bool:
+    return path.stat(follow_symlinks=False).st_uid == uid
 
 
 def _lines(*command: str) -> list[str]:
