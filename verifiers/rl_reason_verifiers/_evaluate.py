@@ -7,6 +7,7 @@ testing), which always ends, unlike a computer algebra system's `simplify`.
 from __future__ import annotations
 
 import hashlib
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -27,7 +28,7 @@ _BACKEND = {
     "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc", "arcsin": "asin",
     "arccos": "acos", "arctan": "atan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "exp": "exp", "ln": "log",
     "abs": "fabs", "floor": "floor", "ceil": "ceil", "Re": "re", "Im": "im", "sgn": "sign", "log10": "log10",
-    "binom": "binomial", "bar": "conj", "overline": "conj",
+    "binom": "binomial", "bar": "conj", "overline": "conj", "arccot": "acot", "arcsec": "asec", "arccsc": "acsc",
 }  # fmt: skip
 
 
@@ -136,11 +137,13 @@ class Evaluator:
     Args:
         digits: precision.
         index: number of the sample point, from 0.
+        whole: symbols that are sampled at positive integers.
     """
 
-    def __init__(self, digits: int, index: int) -> None:
+    def __init__(self, digits: int, index: int, whole: frozenset[str] = frozenset()) -> None:
         self._mp = _context(digits)
         self._index = index
+        self._whole = whole
         self._steps = 0
 
     def value(self, node: Node, bound: Mapping[str, int] | None = None) -> Any:
@@ -153,6 +156,10 @@ class Evaluator:
             return self._mp.mpc(self._value(node, bound or {}))
         except (ZeroDivisionError, OverflowError) as error:
             raise NoValue(str(error)) from error
+
+    def log2(self, value: Any) -> Any:
+        """The base-2 logarithm of a positive number."""
+        return self._mp.log(value) / self._mp.log(2)
 
     def _value(self, node: Node, bound: Mapping[str, int]) -> Any:
         self._steps += 1
@@ -173,7 +180,9 @@ class Evaluator:
     def _symbol(self, name: str, bound: Mapping[str, int]) -> Any:
         if name in bound:
             return self._mp.mpf(bound[name])
-        constants = {"pi": self._mp.pi, "e": self._mp.e, "i": self._mp.mpc(0, 1)}
+        if name in self._whole:
+            return self._mp.mpf(2 + self._index + int(sample(name, 0) * 4))
+        constants = {"pi": self._mp.pi, "e": self._mp.e, "i": self._mp.mpc(0, 1), "I": self._mp.mpc(0, 1)}
         if name in constants:
             return +constants[name]
         if name == "inf":
@@ -219,6 +228,11 @@ class Evaluator:
             raise TooLarge("a factorial of too large a number")
         return self._mp.factorial(values[0])
 
+    def _integer(self, value: Any) -> int:
+        if not self._mp.isint(value) or abs(value) > 10**15:
+            raise NoValue("not a whole number")
+        return int(value.real)
+
     def _call(self, values: list[Any], node: Node) -> Any:
         name = _SAME.get(str(node.value), str(node.value))
         if name == "log":
@@ -227,6 +241,8 @@ class Evaluator:
             if any(value.imag for value in values):
                 raise NoValue("complex numbers have no order")
             return max(values, key=lambda v: v.real) if name == "max" else min(values, key=lambda v: v.real)
+        if name in ("gcd", "lcm"):
+            return self._mp.mpf(_divisors(name, [self._integer(value) for value in values]))
         if name not in _BACKEND or len(values) != (2 if name == "binom" else 1):
             raise NoValue(f"function {name} is not known")
         if max(abs(value) for value in values) > 10**9:
@@ -234,11 +250,22 @@ class Evaluator:
         return _backend(self._mp, name)(*values)
 
 
+def _ratio(values: Sequence[Any]) -> Any:
+    if len(values) != 2:
+        raise NoValue("a ratio of more than two numbers")
+    return values[0] / values[1]
+
+
+def _divisors(name: str, numbers: Sequence[int]) -> int:
+    return math.gcd(*numbers) if name == "gcd" else math.lcm(*numbers)
+
+
 _OPERATIONS: dict[str, Any] = {
     "neg": lambda self, values, node: -values[0],
     "add": lambda self, values, node: self._mp.fsum(values),
     "mul": lambda self, values, node: self._mp.fprod(values),
     "div": lambda self, values, node: values[0] / values[1],
+    "ratio": lambda self, values, node: _ratio(values),
     "unit": lambda self, values, node: values[0],
     "percent": lambda self, values, node: values[0] / 100,
     "degree": lambda self, values, node: values[0] * self._mp.pi / 180,

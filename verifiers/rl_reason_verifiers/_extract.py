@@ -15,6 +15,9 @@ from rl_reason_verifiers._answer_in_prose import (
     last_math,
     last_number,
 )
+from rl_reason_verifiers._phrases import meaning
+from rl_reason_verifiers._units import measure
+from rl_reason_verifiers._words import CONSTANTS, FUNCTIONS
 
 MAX_SEARCH_CHARS = 200_000
 """Only the end of a longer response is looked at."""
@@ -30,7 +33,9 @@ _BETWEEN_BOXES = re.compile(
 )
 _THINK_END = "</think>"
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.S | re.I)
-_HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
+_HASHES = re.compile(
+    r"####[ \t]*(?!(?:step|part|case|solution|final|answer)\b)(\S[^\n]*)|^###[ \t]*(-?[$\d][^\n]*)$", re.I | re.M
+)
 _ANSWER = r"(?:answers?|답|정답|答案|答え|ответ|respuesta|réponse|resposta|risposta)[\"'*_]{0,4}\s{0,8}"
 _IS = r"(?:(?:is|are|es|est|é|è)\b\s{0,8}[:\uff1a]?|[:\uff1a=]|是|为|は)"
 _FINAL = re.compile(
@@ -38,10 +43,17 @@ _FINAL = re.compile(
     re.I,
 )
 _COLON = re.compile(rf"(?<![A-Za-z]){_ANSWER}{_IS}|^A:", re.I | re.M)
-_BARE = re.compile(rf"(?<![A-Za-z]){_ANSWER}(?=\$|\\\(|\\\[)", re.I)
+_BARE = re.compile(rf"(?<![A-Za-z]){_ANSWER}(?=\$|\\\(|\\\[|-?\d)", re.I)
 _BEFORE = re.compile(r"\b(?:is|are) (?:the|my|our) (?:final |correct )?answers?\b", re.I)
-_TWO_WORDS = re.compile(r"[A-Za-z]{2,}[\s,:]+[A-Za-z]{2,}|[A-Za-z]{4,}\s*:")
-_LIST_WORDS = re.compile(r"\b(?:and|or)\b")
+_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|mbox)\s*\{[^{}]*\}|\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+")
+_WORDS = re.compile(r"[A-Za-z]{2,}")
+_LIST_WORDS = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
+_SHORT_WORDS = frozenset(
+    [
+        *("is", "it", "so", "to", "of", "we", "as", "at", "by", "he", "if", "no", "my", "on", "us", "an", "be", "do"),
+        *("go", "up", "me"),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +74,21 @@ def last_boxed(text: str) -> Box | None:
             return None
         box = _box_at(text, start)
         if box is not None:
-            return box
+            return _outermost(text, box)
         end = start
     return None
+
+
+def _outermost(text: str, box: Box) -> Box:
+    """The box around this one, if it stands in another."""
+    start = box.start
+    for _ in range(_MAX_BOXES):
+        start = max(text.rfind(word, max(0, box.start - _MAX_UNCLOSED_CHARS), start) for word in _BOX_WORDS)
+        around = _box_at(text, start) if start >= 0 else None
+        if around is None or around.end < box.end:
+            break
+        box = around
+    return box
 
 
 def find_answer(response: str, fallbacks: Sequence[str]) -> str | None:
@@ -138,21 +162,32 @@ def unclosed_box(text: str) -> str | None:
 
 
 def _whole(text: str) -> str | None:
-    """The response itself when it is one short line without words."""
+    """The response itself when it is one short line of mathematics, or a few words without any."""
     line = text.strip().strip("*`").strip()
     if len(line) > 300:
         return None
     wholly_math = MATH.fullmatch(line)
     if wholly_math:
         return inside(wholly_math)
-    if "\n" in line:
+    if not line or "\n" in line:
         return None
-    return None if _TWO_WORDS.search(_LIST_WORDS.sub("", re.sub(r"\\[A-Za-z]+", "", line))) else line or None
+    plain = _COMMAND.sub(" ", line)
+    words = [word for word in _WORDS.findall(_LIST_WORDS.sub(" ", plain)) if not _is_symbol(word, " " not in line)]
+    few = len(words) <= 3 and not any(character.isdigit() for character in plain)
+    return line if few or not words else None
+
+
+def _is_symbol(word: str, dense: bool) -> bool:
+    """Whether letters without a backslash may be mathematics: AB, xy, sin, cm; in a line without spaces, any."""
+    lower = word.lower()
+    if dense or word.isupper() or lower in FUNCTIONS or lower in CONSTANTS or lower in ("percent", "degrees"):
+        return True
+    return (len(word) == 2 and lower not in _SHORT_WORDS) or measure(lower) is not None or meaning(word) is not None
 
 
 def _hashes(text: str) -> str | None:
     matches = _HASHES.findall(text)
-    return matches[-1].strip() if matches else None
+    return (matches[-1][0] or matches[-1][1]).strip() if matches else None
 
 
 def _tagged(text: str) -> str | None:

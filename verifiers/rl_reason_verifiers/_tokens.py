@@ -23,6 +23,10 @@ class Unreadable(ValueError):
     """The text is no mathematics that this parser knows, or it is past a bound."""
 
 
+class TooLong(Unreadable):
+    """The text is past a bound of the parser."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One operation. `op` is one of the names that `_Parser` makes; `value` belongs to leaves, calls and relations."""
@@ -56,7 +60,7 @@ def tokens(text: str) -> list[tuple[str, str]]:
         depth += (value in ("(", "[", "{", "\\{")) - (value in (")", "]", "}", "\\}"))
         found.append((kind, match["content"].strip() if kind == "text" else value))
         if len(found) > MAX_TOKENS:
-            raise Unreadable(f"longer than {MAX_TOKENS} tokens")
+            raise TooLong(f"longer than {MAX_TOKENS} tokens")
     return found
 
 
@@ -65,10 +69,15 @@ def number(digits: str) -> Node:
     mantissa, _, exponent = digits.lower().replace(",", "").replace(" ", "").partition("e")
     whole, point, fraction = mantissa.partition(".")
     if len(mantissa) > MAX_DIGITS:
-        raise Unreadable(f"a number of more than {MAX_DIGITS} digits")
+        raise TooLong(f"a number of more than {MAX_DIGITS} digits")
     shift = int(exponent or 0) - len(fraction)
     value = Fraction(int(whole + fraction or "0")) * Fraction(10) ** shift
     return Node("num", value=value, decimals=len(fraction) if point and fraction else -1)
+
+
+def chain(op: str, left: Node, right: Node) -> Node:
+    """left op right, with a long sum or product in one node rather than a deep tree."""
+    return Node(op, (*left.args, right)) if left.op == op else Node(op, (left, right))
 
 
 class Cursor:

@@ -10,22 +10,36 @@ FUNCTIONS = frozenset(
     [
         *("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan"),
         *("sinh", "cosh", "tanh", "ln", "log", "lg", "exp", "sqrt", "abs", "floor", "ceil", "max", "min"),
-        *("gcd", "lcm", "det", "Re", "Im", "sgn"),
+        *("gcd", "lcm", "det", "Re", "Im", "sgn", "arccot", "arcsec", "arccsc", "Abs", "factorial", "cbrt"),
     ]
 )
-CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo": "inf"}
+CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "Infinity": "inf", "inf": "inf", "oo": "inf"}
 RELATIONS = {"=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\in": "in", "\\equiv": "="}
 SETS = {"\\cup": "union", "\\cap": "intersection", "\\setminus": "difference"}
-BREAKS = frozenset(["\\}", "\\|", "\\pm", "\\mp", "\\cdot", "\\times", "\\div", "\\end", "\\ast", *RELATIONS, *SETS])
-"""Commands that no factor of a product begins with."""
-UNREAD = frozenset(
-    ["lim", *(f"{kind}int" for kind in ("", "i", "o")), "end", "overset", "underset", "ldots", "dots", "cdots"]
+_CLOSERS = ("rfloor", "rceil", "rangle", "rvert", "mid", "pmod", "bmod", "mod", "to", "lor", "land")
+BREAKS = frozenset(
+    [
+        *(f"\\{name}" for name in _CLOSERS),
+        "\\}",
+        "\\|",
+        "\\pm",
+        "\\mp",
+        "\\cdot",
+        "\\times",
+        "\\div",
+        "\\end",
+        "\\ast",
+        *RELATIONS,
+        *SETS,
+    ]
 )
+"""Commands that no factor of a product begins with."""
+UNREAD = frozenset(["lim", *(f"{kind}int" for kind in ("", "i", "o", "ii")), "end", "overset", "underset"])
 _UNITS = frozenset(
     [
         *("cm", "mm", "km", "dm", "nm", "ft", "in", "mi", "yd", "kg", "mg", "lb", "lbs", "oz", "ml", "cc", "mol", "sq"),
         *("hr", "hrs", "min", "mins", "sec", "secs", "ms", "am", "pm", "mph", "kmh", "kph", "hz", "khz", "kw", "kwh"),
-        *("deg", "rad", "usd", "eur", "psi"),
+        *("deg", "rad", "usd", "eur", "psi", "ft", "lb", "gal", "qt", "hz", "khz", "kj", "day", "days"),
     ]
 )
 
@@ -46,6 +60,6 @@ def environment(cursor: Cursor) -> str:
     name = cursor.value()
     cursor.skip()
     cursor.expect("}")
-    if not re.fullmatch(r"[pbvBV]?matrix|array|smallmatrix", name):
+    if not re.fullmatch(r"[pbvBV]?matrix|array|smallmatrix|cases", name):
         raise Unreadable(f"environment {name!r} is not read")
     return name

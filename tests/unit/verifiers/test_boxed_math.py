@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rl_reason_verifiers.boxed_math import BoxedMath
@@ -122,6 +124,33 @@ def test_different(reference: str, answer: str) -> None:
         ("2 + 2 = 4\n#### 4", Verdict.RIGHT),
         ("it is 4", Verdict.RIGHT),  # the last expression
         ("it is 4, of 7", Verdict.WRONG),
+        ("4", Verdict.RIGHT),
+        ("$4$", Verdict.RIGHT),
+        ("**4**", Verdict.RIGHT),
+        ("<answer>4</answer>", Verdict.RIGHT),
+        ("<think>it is 5</think> The answer is 4.", Verdict.RIGHT),
+        (r"<think>\boxed{4}</think> So \boxed{5}.", Verdict.WRONG),
+        (r"<think>\boxed{4}</think>", Verdict.RIGHT),
+        (r"We get \boxed{3}. Adding 1, the final answer is 4.", Verdict.RIGHT),
+        (r"\boxed{x = \boxed{4}}", Verdict.RIGHT),
+        (r"\boxed{15/4} or \boxed{3.75}", Verdict.WRONG),
+        (r"\boxed{8/2} or \boxed{4}", Verdict.RIGHT),
+        (r"\boxed{4} and \boxed{5}", Verdict.WRONG),
+        ("The answer is 4 because 2 + 2 is not 5.", Verdict.RIGHT),
+        ("Answer: 3 was a guess.\nAnswer: 4", Verdict.RIGHT),
+        ("**Answer:** 4", Verdict.RIGHT),
+        ("**Final Answer**\n\n$$4$$", Verdict.RIGHT),
+        ("So 4 is the answer, as 5 is too many.", Verdict.RIGHT),
+        ("Final answer: the largest $n$ is 4.", Verdict.RIGHT),
+        ("答案是4。", Verdict.RIGHT),
+        ("答案\uff1a$4$", Verdict.RIGHT),
+        ("Ответ: 4.", Verdict.RIGHT),
+        ("He pays $6 - $2 = $4 for 9 apples.", Verdict.RIGHT),
+        ("He pays $6 - $2 = $4.", Verdict.RIGHT),
+        ("They need 3 + 1 = <<3+1=4>>4 weeks.\nA: 4", Verdict.RIGHT),
+        ("First 4, then 4 * 2 = 8", Verdict.WRONG),
+        ("There are 4 cats and 3 dogs, so 7 animals.", Verdict.WRONG),
+        ("The answer is unclear.", Verdict.WRONG),
         ("", Verdict.WRONG),
         ("\\boxed{}", Verdict.WRONG),
         ("\x00\ud800 \\boxed{\ud800}", Verdict.WRONG),
@@ -139,11 +168,81 @@ def test_fallbacks_are_a_choice() -> None:
         BoxedMath(fallbacks=["guess"])
 
 
-def test_policies() -> None:
-    strict = BoxedMath(percent_either=False, degree_either=False, rounding_decimals=-1)
-    for reference, answer in (("28%", "28"), ("45", r"45^\circ"), (r"\frac13", "0.333")):
-        assert strict.verify(Prompt("p", "", reference), f"\\boxed{{{answer}}}").verdict is Verdict.WRONG
-    assert strict.verify(Prompt("p", "", "28%"), "\\boxed{0.28}").verdict is Verdict.RIGHT
+def table(name: str) -> list[tuple[str, str, Verdict]]:
+    """(reference, answer or response, verdict) of each line of a file beside this one."""
+    lines = re.findall(r"^(?!# )(.*?)  (==|!=)  (.*)$", Path(__file__).with_name(name).read_text(), re.M)
+    return [(left, right, Verdict.RIGHT if sign == "==" else Verdict.WRONG) for left, sign, right in lines]
+
+
+PAIRS = table("math_pairs.txt")
+
+
+def test_the_table_of_pairs_is_read() -> None:
+    assert len(PAIRS) > 500
+    assert ("3/2", "1 1/2", Verdict.RIGHT) in PAIRS
+    assert ("11/2", "1 1/2", Verdict.WRONG) in PAIRS
+
+
+@pytest.mark.parametrize(("reference", "answer", "expected"), PAIRS)
+def test_pair(reference: str, answer: str, expected: Verdict) -> None:
+    assert verdict(reference, answer) is expected
+    assert verdict(answer, reference) is expected, "the other way round"
+    assert (
+        MATH.verify(Prompt("p", "", f"$\\boxed{{{reference}}}$"), f"The answer is $\\boxed{{{answer}}}$.").verdict
+        is expected
+    )
+
+
+@pytest.mark.parametrize(("reference", "response", "expected"), table("math_responses.txt"))
+def test_response_without_a_box(reference: str, response: str, expected: Verdict) -> None:
+    text = response if "\\begin" in response else response.replace("\\n", "\n")
+    assert MATH.verify(Prompt("p", "", reference), text).verdict is expected
+
+
+@pytest.mark.parametrize("answer", sorted({side for reference, answer, _ in PAIRS for side in (reference, answer)}))
+def test_every_answer_is_itself(answer: str) -> None:
+    assert verdict(answer, answer) is Verdict.RIGHT
+    assert verdict(answer, f"\\left. {answer}\\right.") is not Verdict.UNJUDGED
+
+
+@pytest.mark.parametrize(
+    ("option", "reference", "answer"),
+    [
+        ({"percent_either": False}, "28%", "28"),
+        ({"degree_either": False}, "45", r"45^\circ"),
+        ({"rounding_decimals": -1}, r"\frac13", "0.333"),
+        ({"rounding_decimals": 4}, r"\frac13", "0.333"),
+        ({"unit_optional": False}, "5", "5 cm"),
+        ({"ordered_lists": True}, "1, 2, 3", "3, 2, 1"),
+        ({"option_text": False}, "B", r"\text{(B) } 5"),
+    ],
+)
+def test_an_option_makes_it_stricter(option: dict[str, Any], reference: str, answer: str) -> None:
+    prompt, response = Prompt("p", "", reference), f"\\boxed{{{answer}}}"
+    assert MATH.verify(prompt, response).verdict is Verdict.RIGHT
+    assert BoxedMath(**option).verify(prompt, response).verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize(
+    ("option", "reference", "answer", "expected"),
+    [
+        ({"rel_tolerance": 0.01}, "100", "100.9", Verdict.RIGHT),
+        ({"rel_tolerance": 0.01}, "100", "101.1", Verdict.WRONG),
+        ({"rel_tolerance": 0.01}, r"\pi", r"\frac{22}{7}", Verdict.RIGHT),
+        ({"abs_tolerance": 0.5}, "100", "100.5", Verdict.RIGHT),
+        ({"abs_tolerance": 0.5}, "100", "100.51", Verdict.WRONG),
+        ({"abs_tolerance": 0.5}, "(1, 2)", "(1.1, 2.5)", Verdict.RIGHT),
+        ({"abs_tolerance": 0.5}, "x", "x + 0.1", Verdict.WRONG),
+        ({}, "100", "100.0001", Verdict.WRONG),
+    ],
+)
+def test_tolerance(option: dict[str, Any], reference: str, answer: str, expected: Verdict) -> None:
+    assert BoxedMath(**option).verify(Prompt("p", "", reference), f"\\boxed{{{answer}}}").verdict is expected
+
+
+def test_a_tolerance_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        BoxedMath(rel_tolerance=-0.1)
 
 
 @pytest.mark.parametrize("reference", ["", "   ", "$$", "1" * 3000, r"9^{9^{9^{9}}}"])
@@ -155,16 +254,9 @@ def test_an_unusable_reference_is_unjudged(reference: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        "9^{9^{9^{9}}}",
-        "10^{10^{10}}",
-        "100000000!",
-        "((10!)!)!",
         r"\prod_{k=1}^{10^7} k",
         r"\sum_{k=1}^{1000}\sum_{j=1}^{1000}\sum_{i=1}^{1000} 1",
-        "1.1^{6472416997}",
         r"\lfloor (2+\sqrt{3})^{1000000} \rfloor",
-        "7" * 10_000,
-        "7" * 1_500,
         "(" * 5_000 + "1" + ")" * 5_000,
         "(" * 900 + "2" + ")" * 900,
         r"\sqrt" * 300 + "2",
@@ -179,16 +271,44 @@ def test_an_unusable_reference_is_unjudged(reference: str) -> None:
         "a b" * 400,
     ],
 )
-def test_monsters_are_wrong_and_quick(answer: str) -> None:
+def test_monsters_are_never_right_and_quick(answer: str) -> None:
+    begin = time.perf_counter()
+    assert verdict("1", answer) is not Verdict.RIGHT
+    assert time.perf_counter() - begin < 1.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("9^{9^{9^{9}}}", "10^{10^{10}}", "100000000!", "((10!)!)!", "1.1^{6472416997}", "7" * 10_000, "7" * 1_500),
+        *("-9^{9^{9^{9}}}", "2+5^{10^{100}}", r"3 \cdot 10^{9^{99}}"),
+    ],
+)
+def test_numbers_too_large_to_write_out_are_certainly_not_one(answer: str) -> None:
     begin = time.perf_counter()
     assert verdict("1", answer) is Verdict.WRONG
     assert time.perf_counter() - begin < 1.0
 
 
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("1", "(" * 900 + "1" + ")" * 900),
+        ("0", "1-1" + "+1-1" * 300),
+        ("0", r"10^{10^{30}} - 10^{10^{30}}"),
+        ("1", r"\frac{10^{10^{30}}}{10^{10^{30}}}"),
+        ("1", "0" * 3_000 + "1"),
+    ],
+)
+def test_what_may_be_right_but_is_past_the_bounds_is_unjudged(reference: str, answer: str) -> None:
+    score = MATH.verify(Prompt("p", "", reference), f"\\boxed{{{answer}}}")
+    assert (score.verdict, score.reward) == (Verdict.UNJUDGED, None) and score.reason
+
+
 def test_long_hostile_responses_are_searched_quickly() -> None:
     for unit in (r"\boxed{", "$", r"\[", "final answer is ", "#### ", "answer: ", " ", "\\boxed{1} and "):
         begin = time.perf_counter()
-        BoxedMath(fallbacks=("final_answer", "hashes", "answer_colon", "whole", "last_math", "last_number")).verify(
+        BoxedMath(fallbacks=("final_answer", "hashes", "answer_colon", "whole", "last_expression", "last_math")).verify(
             Prompt("p", "", "1"), unit * (400_000 // len(unit))
         )
         assert time.perf_counter() - begin < 2.0, unit
