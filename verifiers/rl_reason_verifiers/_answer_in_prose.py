@@ -44,6 +44,8 @@ _EQUALS = re.compile(r"=\s{0,4}(?:[$€£]?<<[^<>\n]{0,200}>>)?\s{0,4}(?=[-+$€
 _LETTERS = re.compile(r"[A-Za-z]{3}")
 _OPTION = re.compile(r"^\s*\(?([A-H])[.):]\s|(?<![A-Za-z])\(?([A-H])[).]{0,2}\s*$")
 """A multiple-choice letter that begins or ends a text without numbers."""
+_PHRASE = re.compile(r"\b(no (?:real )?solutions?|does not exist|all real numbers|all integers)\W{0,4}$", re.I)
+_YES_NO = re.compile(r"\s*(yes|no|true|false)\b\s*[,.:;]", re.I)
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\u3002|\n")
 _TURN = re.compile(
     r"[,;]?\s*\b(?:because|since|as|which|where|when|whereas|but|not|rather|so|after|given|if|then|thus|hence|"
@@ -90,6 +92,9 @@ def last_expression(text: str) -> str | None:
     option = _OPTION.search(tail)
     if option:
         return option[1] or option[2]
+    phrase = _PHRASE.search(tail) or _YES_NO.match(tail)
+    if phrase:
+        return phrase[1]
     words = re.findall(r"[A-Za-z]+", tail)[-1:]
     return words[0] if words and meaning(words[0]) else None
 

@@ -159,7 +159,9 @@ def _defined(node: Node) -> Node:
 
 def _result(node: Node) -> Node:
     """What a calculation such as 2 + 3 = 5 ends in; anything else as it is."""
-    if node.op == "rel" and node.value == "=" and not symbols(node.args[0]):
+    if node.op != "rel" or node.value != "=":
+        return node
+    if not symbols(node.args[0]) or (_has(node.args[0], "unevaluated") and not symbols(node.args[1])):
         return _canonical(node.args[1])
     return node
 
@@ -213,14 +215,22 @@ def _crossed(left: Node, right: Node, place: int) -> tuple[Node, Node]:
 def _same_residue(left: Node, right: Node, policy: Policy) -> bool:
     """3 mod 5 is 8 mod 5; a residue without its modulus is compared as a number."""
     if left.op != right.op:
-        bare = [node.args[0] if node.op == "mod" else node for node in (left, right)]
-        return _same(bare[0], bare[1], policy)
+        pairs = [[_residue(node, reduced) for node in (left, right)] for reduced in (False, True)]
+        return any(_same(pair[0], pair[1], policy) for pair in pairs)
     if not _same(left.args[1], right.args[1], policy):
         return False
     a, b, modulus = exact(left.args[0]), exact(right.args[0]), exact(left.args[1])
     if a is None or b is None or not modulus:
         return _same(left.args[0], right.args[0], policy)
     return (a - b) % modulus == 0
+
+
+def _residue(node: Node, reduced: bool) -> Node:
+    """The number of a residue, as written or brought below its modulus."""
+    if node.op != "mod":
+        return node
+    value, modulus = exact(node.args[0]), exact(node.args[1])
+    return node.args[0] if not reduced or value is None or not modulus else Node("num", value=value % modulus)
 
 
 def _same_items(left: Node, right: Node, policy: Policy) -> bool:

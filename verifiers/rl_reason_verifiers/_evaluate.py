@@ -23,12 +23,24 @@ _MAX_EXPONENT = 10**12
 _MAX_STEPS = 20_000
 _MAX_TERMS = 2_000
 
-_SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log10"}
+_SAME = {
+    "arsinh": "arcsinh",
+    "arcosh": "arccosh",
+    "artanh": "arctanh",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "lg": "log10",
+}
 _BACKEND = {
     "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc", "arcsin": "asin",
     "arccos": "acos", "arctan": "atan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "exp": "exp", "ln": "log",
     "abs": "fabs", "floor": "floor", "ceil": "ceil", "Re": "re", "Im": "im", "sgn": "sign", "log10": "log10",
     "binom": "binomial", "bar": "conj", "overline": "conj", "arccot": "acot", "arcsec": "asec", "arccsc": "acsc",
+    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "cis": "expj",
 }  # fmt: skip
 
 

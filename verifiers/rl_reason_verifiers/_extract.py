@@ -173,7 +173,7 @@ def _whole(text: str) -> str | None:
         return None
     plain = _COMMAND.sub(" ", line)
     words = [word for word in _WORDS.findall(_LIST_WORDS.sub(" ", plain)) if not _is_symbol(word, " " not in line)]
-    few = len(words) <= 3 and not any(character.isdigit() for character in plain)
+    few = len(words) <= 3 and "," not in line and not any(character.isdigit() for character in plain)
     return line if few or not words else None
 
 

@@ -11,7 +11,7 @@ from rl_reason_verifiers._words import FUNCTIONS, environment
 if TYPE_CHECKING:
     from rl_reason_verifiers._latex import Parser
 
-_INVERSES = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
+_INVERSES = frozenset(["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"])
 _ALIASES = {"Abs": "abs", "factorial": "fact", "cbrt": "root"}
 
 
@@ -61,6 +61,15 @@ def big(parser: Parser, name: str) -> Node:
     if start.op != "rel" or start.value != "=" or start.args[0].op != "sym" or len(start.args) != 2:
         raise Unreadable(f"\\{name} needs a range like _{{k=1}}^{{n}}")
     return Node("big", (*start.args, end, parser.product()), name)
+
+
+def unevaluated(parser: Parser, name: str) -> Node:
+    """A limit or an integral, with what stands under, over and behind it."""
+    cursor = parser.cursor
+    edges: list[Node] = []
+    while cursor.accept("_", "^"):
+        edges.append(parser.script())
+    return Node("unevaluated", (*edges, parser.product()), name)
 
 
 def braces(parser: Parser) -> Node:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from rl_reason_verifiers._forms import big, braces, call, matrix
+from rl_reason_verifiers._forms import big, braces, call, matrix, unevaluated
 from rl_reason_verifiers._tokens import Cursor, Node, TooLong, Unreadable, chain, number, tokens
-from rl_reason_verifiers._words import BREAKS, CONSTANTS, FUNCTIONS, RELATIONS, SETS, UNREAD, starts_unit
+from rl_reason_verifiers._words import BREAKS, CONSTANTS, FUNCTIONS, RELATIONS, SETS, UNEVALUATED, UNREAD, starts_unit
 
 MAX_DEPTH = 40
 """Of brackets, arguments and scripts within each other."""
@@ -321,6 +321,8 @@ class Parser:
             return call(self, name) if name in FUNCTIONS else big(self, name)
         if name in ("overline", "bar", "widehat", "hat"):
             return Node("call", (self.argument(),), name)
+        if name in UNEVALUATED:
+            return unevaluated(self, name)
         if name in UNREAD:
             raise Unreadable(f"\\{name} is not read")
         return self._subscripted(Node("sym", value=CONSTANTS.get(name, name)))

@@ -8,6 +8,7 @@ _NOTHING = "nosolution nosolutions norealsolution norealsolutions nosuchnumber t
 _UNDEFINED = "dne doesnotexist undefined notdefined limitdoesnotexist thelimitdoesnotexist"
 _EVERYTHING = "allreals allrealnumbers allrealnumber realnumbers thereals therealnumbers anyrealnumber allrealx"
 _MEANINGS = {
+    **dict.fromkeys(["allintegers", "theintegers", "integers"], "Z"),
     **dict.fromkeys(_NOTHING.split(), r"\emptyset"),
     **dict.fromkeys(_UNDEFINED.split(), "undefined"),
     **dict.fromkeys(_EVERYTHING.split(), r"\reals"),

@@ -73,7 +73,7 @@ def _read(node: Node) -> Pieces | None:
     if node.op in ("interval", "tuple") and len(node.args) == 2:
         ends = str(node.value) if node.op == "interval" else "()"
         low, high = _end(node.args[0]), _end(node.args[1])
-        return None if low > high else (Piece(low, high, ends[0] == "[", ends[1] == "]"),)
+        return None if low >= high and ends != "[]" else (Piece(low, high, ends[0] == "[", ends[1] == "]"),)
     if node.op == "rel" and any(argument.op == "call" and argument.value == "abs" for argument in node.args):
         return _within_distance(node)
     if node.op == "rel" and node.value == "!=" and node.args[0].op == "sym":

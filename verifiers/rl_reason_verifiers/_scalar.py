@@ -20,6 +20,10 @@ _FLOAT_DECIMALS = 12
 """A decimal of so many places is the output of binary floating point, whose last digits are noise."""
 
 
+_FLOAT_DIGITS = 14
+"""How many of its digits are none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What counts as the same where people differ. `BoxedMath` documents the fields."""
@@ -57,7 +61,7 @@ def _same_number(left: Node, right: Node, policy: Policy) -> bool:
         return is_infinite(right.args[0])
     if is_infinite(left) or is_infinite(right):
         return is_infinite(left) and is_infinite(right)
-    if identical(left, right) or (_has(left, "big") and _sorted(left) == _sorted(right)):
+    if identical(left, right) or (_written(left) and _sorted(left) == _sorted(right)):
         return True
     if policy.degree_either and _has(left, "degree") != _has(right, "degree"):
         plain = (_undegreed(left), _undegreed(right))
@@ -90,6 +94,11 @@ def _undegreed(node: Node) -> Node:
     if node.op == "neg":
         return Node("neg", (_undegreed(node.args[0]),))
     return node.args[0] if node.op == "degree" else node
+
+
+def _written(node: Node) -> bool:
+    """Whether it has a sum that may have no value, a limit or an integral: those are compared as written."""
+    return _has(node, "big") or _has(node, "unevaluated")
 
 
 def _natural(node: Node) -> Node:
@@ -125,7 +134,7 @@ def _same_rational(left: Node, right: Node, values: tuple[Fraction, Fraction], p
         return True
     if policy.percent_either and (left.op == "percent") != (right.op == "percent"):
         return a * 100 == b if left.op == "percent" else a == b * 100
-    if max(_decimals(left), _decimals(right)) >= _FLOAT_DECIMALS and abs(a - b) * 10**_FLOAT_DECIMALS <= abs(a):
+    if max(_decimals(left), _decimals(right)) >= _FLOAT_DECIMALS and abs(a - b) * 10**_FLOAT_DIGITS <= abs(a):
         return True
     return _rounds_to(left, right, policy) or _rounds_to(right, left, policy) or _within(left, right, policy)
 

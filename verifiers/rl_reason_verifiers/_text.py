@@ -17,8 +17,10 @@ _CHARACTERS = str.maketrans(
     }
 )
 _GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma tau"
+_CAPITALS = ("Gamma", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega")
 _SIGNS = {
     **{chr(0x3B1 + place): f"\\{name} " for place, name in enumerate(f"{_GREEK} upsilon phi chi psi omega".split())},
+    **{sign: f"\\{name} " for sign, name in zip("ΓΘΛΞΠΣΦΨΩ", _CAPITALS, strict=True)},
     **{"\N{MULTIPLICATION SIGN}": r"\times ", "\N{MIDDLE DOT}": r"\cdot ", "\N{DOT OPERATOR}": r"\cdot "},
     **{"\N{UNION}": r"\cup ", "\N{DOUBLE-STRUCK CAPITAL R}": r"\mathbb{R}", "\N{EMPTY SET}": r"\emptyset "},
     **{"÷": "/", "∞": r"\infty ", "∛": r"\sqrt[3]", "√": r"\sqrt ", "°": r"^\circ ", "±": r"\pm ", "…": r"\ldots "},
@@ -68,6 +70,9 @@ def _from_base(match: re.Match[str]) -> str:
 
 _REWRITES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(rf"\\(?:boxed|fbox){_END}"), ""),
+    (re.compile(r"(?<=\d)\{:\}(?=\d)"), ":"),
+    (re.compile(r"(?:\{\})?[\^_]\{?(\d+)\}?C_\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
+    (re.compile(r"\\text\s*\{\s*([A-Z](?:\s*(?:,|and|or|,\s*and)\s*[A-Z])+)\s*\}"), r"\1"),
     (re.compile(r"\\left\s*\|"), r"\\lvert "),
     (re.compile(r"\\right\s*\|"), r"\\rvert "),
     (re.compile(rf"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|mathstrut|middle){_END}\.?"), ""),
@@ -97,7 +102,7 @@ _REWRITES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = 
     (re.compile(rf"\\(?:mathbb|mathbf|Bbb)\s*\{{R\}}|\\Re{_END}(?!\s*[({{])"), r"\\reals "),
     (
         re.compile(
-            r"\\(?:operatorname\*?|mathrm|text)\s*\{\s*(arc(?:sin|cos|tan|cot)|sin|cos|tan|cot|sec|csc|ln|log|exp|"
+            r"\\(?:operatorname\*?|mathrm|text)\s*\{\s*(arc?(?:sin|cos|tan|cot|sec|csc)h?|sinh|cosh|tanh|cis|sin|cos|tan|cot|sec|csc|ln|log|exp|"
             r"gcd|lcm|max|min|sgn|det|Re|Im)\s*\}"
         ),
         r"\\\1 ",
@@ -146,6 +151,7 @@ _DOUBLED = re.compile(
     r"(?<!\\)\\\\(?:begin|end|[dt]?frac|sqrt|text|left|right|pi|infty|boxed|cdot|times|le|ge|leq|geq|cup|in|pm)\b"
 )
 """Commands with the backslash escaped once too often, as in a JSON string inside another."""
+_DOLLARS = re.compile(r"(\$\$?)((?:\\.|[^$\\])*)\1", re.S)
 _MARKDOWN = re.compile(r"(\*\*|__|`)(.*)\1", re.S)
 _TIGHT = re.compile(r"(?<=\w)\s+(?=\w)")
 _WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname|emph)\s*\{([^{}]*)\}")
@@ -162,7 +168,7 @@ _WORDS = re.compile(r"[^\W\d_][^\W\d_]+[\w\s.,'\-]*|[^\W_](?:[\s.,'\-]*[^\W\d_]{
 def normal(text: str) -> str:
     """The text in one spelling. Every rewrite is linear or works on text already cut to a bounded length."""
     text = text.strip()
-    marked = _MARKDOWN.fullmatch(text)
+    marked = _MARKDOWN.fullmatch(text) or _DOLLARS.fullmatch(text)
     text = (marked[2] if marked else text).translate(_CHARACTERS)
     for pattern, sign, digits in _SCRIPTS:
         text = pattern.sub(lambda match, sign=sign, digits=digits: f"{sign}{{{match.group().translate(digits)}}}", text)

@@ -11,10 +11,21 @@ FUNCTIONS = frozenset(
         *("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan"),
         *("sinh", "cosh", "tanh", "ln", "log", "lg", "exp", "sqrt", "abs", "floor", "ceil", "max", "min"),
         *("gcd", "lcm", "det", "Re", "Im", "sgn", "arccot", "arcsec", "arccsc", "Abs", "factorial", "cbrt"),
+        *("arcsinh", "arccosh", "arctanh", "arsinh", "arcosh", "artanh", "asinh", "acosh", "atanh", "cis"),
     ]
 )
 CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "Infinity": "inf", "inf": "inf", "oo": "inf"}
-RELATIONS = {"=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\in": "in", "\\equiv": "="}
+RELATIONS = {
+    "=": "=",
+    "<": "<",
+    ">": ">",
+    "\\le": "<=",
+    "\\ge": ">=",
+    "\\ne": "!=",
+    "\\in": "in",
+    "\\equiv": "=",
+    "\\to": "to",
+}
 SETS = {"\\cup": "union", "\\cap": "intersection", "\\setminus": "difference"}
 _CLOSERS = ("rfloor", "rceil", "rangle", "rvert", "mid", "pmod", "bmod", "mod", "to", "lor", "land")
 BREAKS = frozenset(
@@ -34,7 +45,9 @@ BREAKS = frozenset(
     ]
 )
 """Commands that no factor of a product begins with."""
-UNREAD = frozenset(["lim", *(f"{kind}int" for kind in ("", "i", "o", "ii")), "end", "overset", "underset"])
+UNREAD = frozenset(["end", "overset", "underset"])
+UNEVALUATED = frozenset(["lim", *(f"{kind}int" for kind in ("", "i", "o"))])
+"""Operators that are only compared as they are written."""
 _UNITS = frozenset(
     [
         *("cm", "mm", "km", "dm", "nm", "ft", "in", "mi", "yd", "kg", "mg", "lb", "lbs", "oz", "ml", "cc", "mol", "sq"),
