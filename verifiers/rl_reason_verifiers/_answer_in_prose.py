@@ -7,7 +7,7 @@ import re
 from rl_reason_verifiers._phrases import meaning
 from rl_reason_verifiers._units import measure
 
-_TAIL_CHARS = 4_000
+_TAIL_CHARS = 2_000
 """How far these functions look."""
 _MAX_SENTENCES = 12
 

@@ -98,12 +98,12 @@ class BoxedMath:
         if len(found) > MAX_ANSWER_CHARS:
             reason = f"the answer has over {MAX_ANSWER_CHARS} characters"
             return _wrong(reason) if _other_digits(reference, found) else _unjudged(reason)
-        return self._compare(reference, _spelled(found))
+        return self._compare(reference, _spelled(found), self._option_text)
 
-    def _compare(self, reference: str, answer: str) -> Score:
+    def _compare(self, reference: str, answer: str, with_options: bool = False) -> Score:
         if letters(reference) == letters(answer) or _same_at_a_glance(reference, answer):
             return _right()
-        if self._option_text:
+        if with_options:
             chosen = self._chosen(reference, answer)
             if chosen is not None:
                 return chosen

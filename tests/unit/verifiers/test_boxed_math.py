@@ -269,6 +269,8 @@ def test_an_unusable_reference_is_unjudged(reference: str) -> None:
         "1e9999",
         "|" * 300,
         "a b" * 400,
+        "A. " * 600,
+        "(A) " * 450,
     ],
 )
 def test_monsters_are_never_right_and_quick(answer: str) -> None:
