@@ -5,9 +5,9 @@ bounded in size before it is evaluated, so no answer can hang the verifier: what
 certainly not the reference (a tower of powers against 1) and UNJUDGED otherwise.
 
 No computer algebra system is called: expressions are compared by their values at fixed sample points, to 80 digits,
-which always ends. Tried: sympy's `simplify` on the differences of 1,503 pairs that sampling had called different (this
-folder's table of pairs, MATH-500's answers against each other, the collected graders' cases). It called none of them
-equal but 10 that differ in their units, which it was not told, and took 0.3 s a pair.
+which always ends. Tried: sympy's `simplify` on the differences of 1,503 pairs that sampling had called different, from
+the tests' table of pairs, MATH-500's answers against each other and the collected graders' cases. It called none of
+them equal but 10 that differ in their units or words, which it was not told, and took 0.3 s a pair.
 """
 
 from __future__ import annotations
