@@ -164,8 +164,8 @@ def _begin_learner(
         ),
         "publisher": publisher(recipe, weights),
     }
-    ranks = learner.ranks
-    return starting.begin_learner(Part(LEARNER, arguments), _placements(starting, recipe, ranks, 1, FEW_KERNELS))
+    placements = _placements(starting, recipe, learner.ranks, 1, FEW_KERNELS)
+    return starting.begin_learner(Part(LEARNER, arguments), placements, partitioned=learner.zero_stage == 3)
 
 
 def publisher(recipe: Recipe, location: Path) -> Part:

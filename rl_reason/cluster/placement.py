@@ -44,10 +44,13 @@ class Starting:
         self._begun.append((handle, begin_build(handle, part)))
         return RemoteRewardModel(handle)
 
-    def begin_learner(self, part: Part, placements: Sequence[Placement]) -> RemoteLearner:
+    def begin_learner(self, part: Part, placements: Sequence[Placement], *, partitioned: bool = True) -> RemoteLearner:
         """One learner actor, a rank, for each placement; they find each other at rank 0's address. Usable after `wait`.
 
-        `part` is called with the argument `ranks` (`settings.Ranks`) in addition to its own.
+        Args:
+            part: called with the argument `ranks` (`settings.Ranks`) in addition to its own.
+            placements: where each rank goes.
+            partitioned: whether a forward pass needs all ranks, as with ZeRO-3.
         """
         handles = [self._host(f"learner rank {rank}", placement) for rank, placement in enumerate(placements)]
         meeting = [(handles[0], handles[0].actor.address.remote())]
@@ -56,7 +59,7 @@ class Starting:
             place = Ranks(f"tcp://{address}:{port}", rank, len(handles), timeout_s=self._call_deadline_s)
             placed = Part(part.factory, {**part.arguments, "ranks": place})
             self._begun.append((handle, begin_build(handle, placed)))
-        return RemoteLearner(handles)
+        return RemoteLearner(handles, partitioned)
 
     def shared_gpus(self, count: int) -> list[tuple[PlacementGroup, int]]:
         """`count` GPUs reserved for this job, for `Placement.bundle`: what is put on the same one shares it.

@@ -20,14 +20,16 @@ class RemoteLearner:
     """Calls every rank at once (its methods are collective) and answers with rank 0's result."""
 
     ranks: Sequence[Handle]
+    partitioned: bool = True
+    """Whether a forward pass needs all ranks."""
 
     def update(self, batch: Sequence[TrainingSequence], *, step: int) -> dict[str, float]:
         """See `Learner.update`; each rank is given the whole batch and takes its own share."""
         return self._all("update", ray.put(list(batch)), step=step)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """See `Learner.score`."""
-        return self._all("score", sequences)
+        """See `Learner.score`; by rank 0 alone where it has the whole model, as the others would compute the same."""
+        return self._all("score", sequences) if self.partitioned else self.ranks[0].call("score", sequences)
 
     def publish(self, version: PolicyVersion) -> WeightUpdate:
         """See `Learner.publish`."""

@@ -32,6 +32,13 @@ class Hosted:
                 raise RolloutError("request r1 was refused")
             yield [request]
 
+    def score(self, sequences):
+        self.arguments["scored"] = 1
+        return self.arguments["ranks"].rank
+
+    def scored(self):
+        return self.arguments.get("scored", 0)
+
     def publish(self, version):
         if self.arguments["ranks"].rank == version:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -93,6 +100,15 @@ def test_a_hanging_engine_is_named_at_its_deadline(starting):
     with pytest.raises(DeadActorError, match="engine 0 did not finish `generate` within 3 s"):
         list(part.generate(["a", "hang"], None))
     assert 2.5 < time.monotonic() - begun < 6
+
+
+def test_where_every_rank_has_the_model_rank_0_scores_alone(starting):
+    for partitioned in (False, True):
+        learner = starting.begin_learner(Part(FACTORY), [PLACEMENT] * 2, partitioned=partitioned)
+        starting.wait()
+        assert learner.score([[1, 2]]) == 0
+        assert [rank.call("scored") for rank in learner.ranks] == [1, int(partitioned)]
+        learner.close()
 
 
 def test_a_dead_rank_is_named_while_the_others_wait_for_it(starting):

@@ -19,8 +19,9 @@ class Recorded:
         self.engines = list(zip(parts, placements, strict=True))
         return []
 
-    def begin_learner(self, part, placements):
+    def begin_learner(self, part, placements, *, partitioned):
         self.learner = (part, placements)
+        self.partitioned = partitioned
 
     def shared_gpus(self, count):
         return [("group", index) for index in range(count)]
@@ -80,3 +81,9 @@ def test_on_cpu_nothing_asks_for_a_gpu():
 def test_parts_inside_a_part_are_built_with_it():
     inner = Part("collections:Counter", {"a": 2})
     assert Part("builtins:dict", {"counted": inner, "plain": 1}).build() == {"counted": {"a": 2}, "plain": 1}
+
+
+@pytest.mark.parametrize(("stage", "partitioned"), [(0, False), (2, False), (3, True)])
+def test_only_partitioned_weights_need_all_ranks_for_a_forward_pass(stage, partitioned):
+    _, recorded = begun(f"learner.zero_stage={stage}")
+    assert recorded.partitioned is partitioned

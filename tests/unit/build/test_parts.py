@@ -84,7 +84,7 @@ def test_the_baseline_is_the_recipes_at_the_recipes_tau(baseline, subtracted):
 class StartingSpy:
     """Keeps what a learner would be made of."""
 
-    def begin_learner(self, part, placements):
+    def begin_learner(self, part, placements, *, partitioned):
         self.arguments, self.ranks = part.arguments, len(placements)
 
 
