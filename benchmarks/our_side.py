@@ -142,7 +142,7 @@ def loop_steps(
             channel=parts.channel(recipe, learner, engines, prompts[0].tokens),
             tracker=tracker,
             evaluate=lambda finished: {},
-            checkpoint=lambda finished, stopping: None,
+            checkpoint=lambda finished, stopping, under_way: None,
             stop_requested=lambda: False,
         )
         clock.start()
