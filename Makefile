@@ -24,7 +24,7 @@ check: setup  ## format, lint, types, import contracts, spelling, docs map, unit
 	@$(BIN)/python -m pytest tests/unit tests/contract -q
 
 test: setup  ## all of the tests, with real vLLM, DeepSpeed and Ray
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 bench: setup  ## ratios: roll-out to vLLM alone, learner to a bare loop, sync to the iteration (needs a quickstart run)
 	@$(BIN)/python benchmarks/rollout.py
