@@ -64,14 +64,11 @@ def call_all(
     """
     lines = [encode(("call", call.function, call.arguments, dict(call.named))) for call in calls]
     payload = {"kind": "calls", "sources": list(sources), "calls": lines}
-    wanted = len(lines) + 1
-    running = sandbox.start(Job(payload, b"", limits, reports=True), enough=lambda text: text.count(b"\n") >= wanted)
-    while running.done is None:
-        drive([running])
-    answers = [_answer(line) for line in running.done.report.split(b"\n")[:-1]]
+    done = sandbox.run(Job(payload, b"", limits, reports=True))
+    answers = [_answer(line) for line in done.report.split(b"\n")[:-1]]
     if answers and answers[0].kind is RAISED:  # the sources could not be loaded
-        return [], replace(running.done, status=_of_load(running.done.status), detail=answers[0].reason)
-    return answers[1:wanted], running.done
+        return [], replace(done, status=_of_load(done.status), detail=answers[0].reason)
+    return answers[1 : len(lines) + 1], done
 
 
 def judge(
@@ -115,7 +112,7 @@ def judge(
             reports=True,
         )
         candidate = sandbox.start(serve)
-        judged = sandbox.start(harness, enough=lambda text: text.endswith(b"\n"))
+        judged = sandbox.start(harness)
     while judged.done is None:
         drive([judged, candidate])
     told: dict[str, Any] = json.loads(judged.done.report) if judged.done.report.endswith(b"\n") else {}

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 import signal
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from rl_reason.sandbox.records import Execution, Job, Status
 
 _CHUNK = 1 << 16
 _SHELL_ADDS = 128
 """A shell exits with this plus the number of the signal that ended its last command."""
+_LOOK_S = 0.02
 _GRACE_S = 1.0
-"""A killed execution that is not gone after so long is given up as a fault of the machine."""
+"""An execution that is not gone so long after it was told to end is given up as a fault of the machine."""
 _OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"heap out of memory", b"java.lang.OutOfMemoryError")
 _FAILED_ALLOCATION_TAIL = 4096
+
+
+class Ends(Protocol):
+    """What can end an execution: its fork-server."""
+
+    def stop(self) -> None:
+        """Ask for it."""
+        ...
+
+    def close(self) -> None:
+        """See to it."""
+        ...
 
 
 class Running:
@@ -28,88 +39,82 @@ class Running:
     def __init__(
         self,
         job: Job,
-        pidfd: int,
+        server: Ends | None,
         pipes: dict[str, int],
         *,
         artifact: int = -1,
-        stop_signal: int = signal.SIGKILL,
-        enough: Callable[[bytes], bool] = lambda report: False,
     ) -> None:
-        self.job, self._pidfd, self._artifact, self._stop_signal = job, pidfd, artifact, stop_signal
+        self.job, self._server, self._artifact = job, server, artifact
         self._open = {fd: name for name, fd in pipes.items()}
+        self._status_fd, self._report_fd = pipes["status"], pipes.get("report", -1)
         for fd in self._open:
             fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
         self._texts = {name: bytearray() for name in pipes}
         self._begun = time.monotonic()
         self._deadline = self._begun + job.limits.end_s
         self._ended_by: Status | None = None
-        self._killed = False
-        self._enough = enough
+        self._eager = False
         self.done: Execution | None = None
         """Set at its end."""
 
     @classmethod
     def failed(cls, job: Job, pipes: dict[str, int], why: str) -> Running:
         """One that could not be started."""
-        running = cls(job, -1, pipes)
+        running = cls(job, None, pipes)
         running._finish(Status.FAULT, why, {})
         return running
 
     def waits_for(self) -> list[int]:
-        """Descriptors to poll for reading."""
-        return [*self._open, self._pidfd]
+        """Descriptors to poll for reading. A report is looked at now and then, as it comes in many short lines."""
+        return [fd for fd, name in self._open.items() if name != "report" or self._eager]
 
     def remaining_s(self) -> float:
         """Until `ready` must be called, whether something is ready or not."""
-        return max(0.0, self._deadline - time.monotonic())
+        left_s = max(0.0, self._deadline - time.monotonic())
+        return left_s if self._report_fd < 0 or self._eager else min(left_s, _LOOK_S)
 
     def ready(self, fds: set[int]) -> None:
         """Take in what has come; afterwards `done` may be set."""
         for fd in fds & set(self._open):
             self._read(fd)
-        if self._pidfd in fds:
+        if self._report_fd in self._open and self._report_fd not in fds:
+            self._eager = self._read(self._report_fd) >= _CHUNK // 4
+        if self._status_fd not in self._open or b"\n" in self._texts["status"]:
             self._conclude()
         elif time.monotonic() >= self._deadline:
             self.stop(Status.TIME)
 
     def stop(self, why: Status) -> None:
-        """Kill it; it is `done` once it is gone."""
+        """End it; it is `done` once nothing of it is left."""
+        assert self._server is not None
         if self._ended_by is None:
             self._ended_by = why
-            self._signal(signal.SIGTERM if why is Status.TIME else self._stop_signal)  # to report what it used
-        elif time.monotonic() >= self._deadline and not self._killed:
-            self._killed = True
-            self._signal(signal.SIGKILL)
+            self._server.stop()
+            self._deadline = time.monotonic() + _GRACE_S
         elif time.monotonic() >= self._deadline:
-            self._finish(Status.FAULT, f"process 1 would not die within {_GRACE_S:g} s", {})
+            self._server.close()
+            self._finish(Status.FAULT, f"it would not end within {_GRACE_S:g} s", {})
 
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, number)
-        self._deadline = time.monotonic() + _GRACE_S
-
-    def _read(self, fd: int) -> bool:
-        """One chunk; False when there is none now or ever."""
+    def _read(self, fd: int) -> int:
+        """One chunk, of so many bytes; 0 when there is none now or ever."""
         name = self._open[fd]
         try:
             chunk = os.read(fd, _CHUNK)
         except BlockingIOError:
-            return False
+            return 0
         if not chunk:
             os.close(fd)
             del self._open[fd]
-            return False
+            return 0
         text = self._texts[name]
         room = self.job.limits.output_bytes - len(text) if name != "status" else _CHUNK
         text += chunk[:room]
         if len(chunk) > room:
             self.stop(Status.FLOOD)
-        elif name == "report" and self._enough(bytes(text)):
-            self.stop(Status.OK)
-        return True
+        return len(chunk)
 
     def _conclude(self) -> None:
-        """Process 1 is gone, and with it all others: what they wrote is in the pipes."""
+        """All of its processes are gone: what they wrote is in the pipes."""
         for fd in list(self._open):
             while fd in self._open and self._read(fd):
                 pass
@@ -132,9 +137,7 @@ class Running:
         if "fault" in told:
             return Status.FAULT, str(told["fault"])
         if not told:
-            return Status.FAULT, "process 1 was killed from outside"
-        if told["cause"] == "stopped":
-            return Status.ERROR, "asked its process 1 to end"
+            return Status.FAULT, "the fork-server was killed from outside"
         if told["cause"] == "memory":
             return Status.MEMORY, f"used more than {limits.memory_mib} MiB"
         if told["signal"]:
@@ -166,7 +169,7 @@ class Running:
         return any(word in tail for word in _OUT_OF_MEMORY)
 
     def _finish(self, status: Status, detail: str, told: dict[str, Any]) -> None:
-        for fd in (*self._open, *([self._pidfd] if self._pidfd >= 0 else [])):
+        for fd in self._open:
             os.close(fd)
         self._open.clear()
         self.done = Execution(

@@ -6,10 +6,9 @@ import contextlib
 import fcntl
 import os
 import select
-import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,18 +23,21 @@ _MAX_AT_ONCE = 64
 
 
 class Sandbox:
-    """A fork-server and the executions that it starts. A context manager; for one thread at a time.
+    """Fork-servers, as many as there are executions at once. A context manager; for one thread at a time.
 
     Args:
         level: refuses to start below it; a weaker one than `full` is a decision of the caller's, never a fall-back.
         python: interpreter that Python programs run in; this one (its base, not its virtual environment) if empty.
         visible: more folders that programs may read, such as a compiler's outside /usr.
+        servers: how many executions at once it is to be ready for; more are started when there are more.
 
     Raises:
         SandboxError: the host lacks something that the level needs; the message names it.
     """
 
-    def __init__(self, level: Level | str = Level.FULL, *, python: str = "", visible: Sequence[str] = ()) -> None:
+    def __init__(
+        self, level: Level | str = Level.FULL, *, python: str = "", visible: Sequence[str] = (), servers: int = 1
+    ) -> None:
         self.level = Level(level)
         lacking = missing(self.level)
         if lacking:
@@ -44,7 +46,11 @@ class Sandbox:
                 f"Weaker levels, if good enough, are named by the caller: {', '.join(Level)}"
             )
         own = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-        self._server = Server(self.level.value, python=python or str(own), visible=visible)
+        self._python, self._visible = python or str(own), tuple(visible)
+        self._servers: dict[Server, Running | None] = {}
+        """Each with what it runs, or ran last."""
+        for _ in range(servers):
+            self._add_server()
         trial = self.run(Job({"kind": "python", "source": "print(6 * 7)"}))
         if trial.stdout != b"42\n":
             self.close()
@@ -54,9 +60,9 @@ class Sandbox:
             )
 
     @property
-    def server_pid(self) -> int:
-        """Process id of the fork-server."""
-        return self._server.pid
+    def server_pids(self) -> list[int]:
+        """Process ids of the fork-servers, the first one first."""
+        return [server.pid for server in self._servers]
 
     def run(self, job: Job) -> Execution:
         """Run one job to its end. What goes wrong is in the execution's status; nothing is raised."""
@@ -87,13 +93,8 @@ class Sandbox:
         finally:
             self.stop(under_way)
 
-    def start(self, job: Job, *, enough: Callable[[bytes], bool] = lambda report: False) -> Running:
-        """Begin a job and return at once; `drive` it to its end.
-
-        Args:
-            job: what to run.
-            enough: for a job that `reports`: asked as the report grows; True ends the execution, as OK.
-        """
+    def start(self, job: Job) -> Running:
+        """Begin a job and return at once; `drive` it to its end."""
         with contextlib.ExitStack() as given:
             pipes: dict[str, int] = {}
             theirs: list[int] = []
@@ -111,11 +112,13 @@ class Sandbox:
                 artifact = os.memfd_create("artifact", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             fds = [payload, stdin, *theirs[:3], artifact, *theirs[3:], *job.channels]
             try:
-                pidfd = self._server.ask(job.limits.request(fetch=job.fetch), fds)
+                server = self._idle_server()
+                server.begin(job.limits.request(fetch=job.fetch), fds)
             except SandboxError as error:
                 return Running.failed(job, pipes, str(error))
-        stop = signal.SIGKILL if self.level is Level.FULL else signal.SIGTERM
-        return Running(job, pidfd, pipes, artifact=artifact if job.fetch else -1, stop_signal=stop, enough=enough)
+        running = Running(job, server, pipes, artifact=artifact if job.fetch else -1)
+        self._servers[server] = running
+        return running
 
     def stop(self, executions: Iterable[Running]) -> None:
         """End executions that are under way, and wait until they are gone."""
@@ -126,8 +129,20 @@ class Sandbox:
             drive(left)
 
     def close(self) -> None:
-        """End the fork-server and everything under way. Twice is harmless."""
-        self._server.close()
+        """End the fork-servers and everything under way. Twice is harmless."""
+        for server in self._servers:
+            server.close()
+
+    def _idle_server(self) -> Server:
+        for server, running in self._servers.items():
+            if running is None or running.done is not None:
+                return server
+        return self._add_server()
+
+    def _add_server(self) -> Server:
+        server = Server(self.level.value, python=self._python, visible=self._visible)
+        self._servers[server] = None
+        return server
 
     def __enter__(self) -> Sandbox:
         return self

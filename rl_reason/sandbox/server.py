@@ -1,4 +1,4 @@
-"""The grader's end of the fork-server: start it, ask it for executions, start it again when it is gone."""
+"""The grader's end of a fork-server: start it, give it an execution, start it again when it is gone."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from rl_reason.errors import SandboxError
-from rl_reason.sandbox.inside.request import Request
+from rl_reason.sandbox.inside.request import STOP, Request
 from rl_reason.sandbox.inside.zygote import READY
 
 _BOOT = (
-    "import sys; sys.path.insert(0, {home!r}); from inside.zygote import main; sys.path.pop(0); "
-    "main({control}, {owner})"
+    "import sys; sys.path.insert(0, {home!r}); from inside.fork_hooks import hold_back; hold_back(); "
+    "from inside.zygote import main; sys.path.pop(0); main({control}, {owner})"
 )
 _HOME = Path(__file__).parent
 _ENVIRONMENT = {
@@ -33,13 +33,14 @@ _ENVIRONMENT = {
     "TMPDIR": "/tmp",
 }
 _START_TIMEOUT_S = 20.0
-_ANSWER_TIMEOUT_S = 5.0
+_SEND_TIMEOUT_S = 5.0
+_END_TIMEOUT_S = 1.0
 _FIRST_UID, _UIDS = 2_000_000_000, 4_194_304
 """One user id for each process id: nobody else's, and not that of another fork-server."""
 
 
 class Server:
-    """One fork-server process. It ends with its owner, however that one ends.
+    """One fork-server, for one execution at a time. It ends with its owner, however that one ends.
 
     Raises:
         SandboxError: it cannot start at its level; the message names what refused.
@@ -50,34 +51,44 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as this object lives
-        self.starts = 0
-        """How often it has been started."""
         self._start()
 
-    def ask(self, request: Request, fds: Sequence[int]) -> int:
-        """Start an execution; -1 stands for no descriptor. Returns a pidfd of its process 1.
+    def begin(self, request: Request, fds: Sequence[int]) -> None:
+        """Start an execution; -1 stands for no descriptor. It is told of through its status descriptor, to its end.
 
         Raises:
-            SandboxError: the kernel refuses it, twice, with a fresh fork-server the second time.
+            SandboxError: the fork-server is gone and cannot be started again.
         """
-        fault = ""
+        message, given = request.packed(fds)
         for _ in range(2):
             if self._socket is None:
                 self._start()
-            fault, pidfd = self._try(request, fds)
-            if pidfd >= 0:
-                return pidfd
-            self.close()
-        raise SandboxError(f"the sandbox cannot start a program: {fault}")
+            assert self._socket is not None
+            try:
+                socket.send_fds(self._socket, [message], given)
+                return
+            except OSError as error:  # it died meanwhile
+                fault = error
+                self.close()
+        raise SandboxError(f"the sandbox cannot start a program: the fork-server does not answer: {fault}")
+
+    def stop(self) -> None:
+        """End the execution under way, if it has not ended by itself; its report says so."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.send(STOP)
 
     def close(self) -> None:
         """End it and all of its executions."""
         if self._socket is not None:
-            self._socket.close()
+            self._socket.close()  # it ends what it runs, and itself
             self._socket = None
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     @property
@@ -85,19 +96,6 @@ class Server:
         """Its process id."""
         assert self._process is not None
         return self._process.pid
-
-    def _try(self, request: Request, fds: Sequence[int]) -> tuple[str, int]:
-        assert self._socket is not None
-        given = [fd for fd in fds if fd >= 0]
-        places = [given.index(fd) if fd >= 0 else -1 for fd in fds]
-        try:
-            socket.send_fds(self._socket, [request.packed() + json.dumps(places).encode()], given)
-            message, received, _, _ = socket.recv_fds(self._socket, 1024, 1)
-        except (OSError, TimeoutError) as error:
-            return f"the fork-server does not answer: {error}", -1
-        if message == READY and received:
-            return "", received[0]
-        return message.decode(errors="replace") or "the fork-server is gone", -1
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -120,7 +118,6 @@ class Server:
             theirs.close()
             os.close(owner)
         self._socket = ours
-        self.starts += 1
         self._await_ready(ours)
 
     def _await_ready(self, ours: socket.socket) -> None:
@@ -129,7 +126,7 @@ class Server:
         answer = b""
         with contextlib.suppress(OSError, TimeoutError):
             answer = ours.recv(1 << 16)
-        ours.settimeout(_ANSWER_TIMEOUT_S)
+        ours.settimeout(_SEND_TIMEOUT_S)
         if answer == READY:
             return
         self.close()

@@ -11,7 +11,7 @@ import ast
 import builtins
 import math
 import operator
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +86,10 @@ def plan(body: Sequence[ast.stmt], candidates: Container[str] | None) -> Plan | 
         if not isinstance(statement, ast.Assert):
             return None
         try:
-            needed = _collect(statement.test, candidates, calls, places)
+            needed = tuple(_collect(statement.test, candidates, calls, places))
         except (NotSimple, NotPlainData, *FAULTS):
             return None
-        asserts.append((statement.test, tuple(needed)))
+        asserts.append((statement.test, needed))
     return Plan(tuple(calls), tuple(asserts), places) if asserts else None
 
 
@@ -105,45 +105,35 @@ def called(body: Sequence[ast.stmt]) -> set[str]:
     return unknown or (first if len(first) == 1 else set())
 
 
-def _collect(node: ast.expr, candidates: Container[str], calls: list[Call], places: dict[int, int]) -> list[int]:
-    """Find the candidate's calls in an expression, and make sure that the rest is understood."""
-    needed: list[int] = []
-    for part in ast.walk(node):
-        if not isinstance(part, ast.Call) or not isinstance(part.func, ast.Name):
-            continue
-        name = part.func.id
-        if name not in candidates:
-            continue
-        fold = _Evaluation({}, ())
-        if any(isinstance(argument, ast.Starred) for argument in part.args) or any(not k.arg for k in part.keywords):
+def _collect(node: ast.AST, candidates: Container[str], calls: list[Call], places: dict[int, int]) -> Iterator[int]:
+    """Find the candidate's calls in an expression, and make sure that the rest is understood. Yields their places."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in candidates:
+        if any(isinstance(argument, ast.Starred) for argument in node.args) or any(not k.arg for k in node.keywords):
             raise NotSimple
-        arguments = tuple(fold.value(argument) for argument in part.args)
-        named = {str(keyword.arg): fold.value(keyword.value) for keyword in part.keywords}
-        places[id(part)] = len(calls)
-        needed.append(len(calls))
-        calls.append(Call(name, arguments, named))
-    _understood(node, places)
-    return needed
-
-
-def _understood(node: ast.AST, places: Mapping[int, int]) -> None:
-    if id(node) in places:
+        arguments = tuple(_FOLD.value(argument) for argument in node.args)
+        named = {str(keyword.arg): _FOLD.value(keyword.value) for keyword in node.keywords}
+        places[id(node)] = len(calls)
+        calls.append(Call(node.func.id, arguments, named))
+        yield places[id(node)]
         return
+    for child in _parts(node):
+        yield from _collect(child, candidates, calls, places)
+
+
+def _parts(node: ast.AST) -> list[ast.AST]:
+    """The expressions in an expression that is understood. Raises NotSimple for any other."""
     if isinstance(node, ast.Call):
         if _dotted(node.func) not in _FUNCTIONS or any(keyword.arg is None for keyword in node.keywords):
             raise NotSimple
-        children: list[ast.AST] = [*node.args, *(keyword.value for keyword in node.keywords)]
-    elif isinstance(node, ast.Attribute):
+        return [*node.args, *(keyword.value for keyword in node.keywords)]
+    if isinstance(node, ast.Attribute):
         if _dotted(node) not in _CONSTANTS:
             raise NotSimple
-        children = []
-    elif type(node) in _KINDS and not (isinstance(node, ast.BinOp) and type(node.op) not in _OPERATORS):
-        skipped = ast.expr_context | ast.operator | ast.unaryop | ast.cmpop | ast.boolop
-        children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, skipped)]
-    else:
+        return []
+    if type(node) not in _KINDS or (isinstance(node, ast.BinOp) and type(node.op) not in _OPERATORS):
         raise NotSimple
-    for child in children:
-        _understood(child, places)
+    skipped = ast.expr_context | ast.operator | ast.unaryop | ast.cmpop | ast.boolop
+    return [child for child in ast.iter_child_nodes(node) if not isinstance(child, skipped)]
 
 
 class _Evaluation:
@@ -226,6 +216,9 @@ _KINDS: Mapping[type[ast.AST], Callable[[_Evaluation, Any], Any]] = {
     ast.Subscript: _Evaluation.subscript,
     ast.Attribute: _Evaluation.attribute,
 }
+
+
+_FOLD = _Evaluation({}, ())
 
 
 def _bounded(left: Any, right: Any, *, power: bool) -> None:

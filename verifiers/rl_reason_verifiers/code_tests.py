@@ -109,7 +109,7 @@ class CodeTests:
         self._limits = Limits(time_s=time_s, memory_mib=memory_mib, output_bytes=max_output_bytes)
         self._deadline = 0.0
         try:
-            self._sandbox = Sandbox(level, python=python)
+            self._sandbox = Sandbox(level, python=python, servers=2)  # tests that are programs run beside the candidate
         except SandboxError as error:
             raise PluginError(f"code_tests: {error}") from error
 

@@ -15,20 +15,26 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from .plain_data import NotPlainData, decode, encode
-from .python_program import finish, fresh_streams, load
+from .python_program import finish, load
 
-_write = os.write
+_write, _exit = os.write, os._exit  # before any program changes what these names stand for
 
 
 def answer_list(payload: dict[str, Any], channel: int) -> NoReturn:
-    """Load the sources, then make the `calls` in order; one line for the loading and one for each call."""
-    fresh_streams()
-    finish(lambda: _answer(payload["sources"], [line.encode() for line in payload["calls"]], _sender(channel), None))
+    """Load the sources, then make the `calls` in order; one line for the loading and one for each call.
+
+    With the last line the process ends: threads and exit functions that the program leaves have no say.
+    """
+
+    def answer() -> None:
+        _answer(payload["sources"], [line.encode() for line in payload["calls"]], _sender(channel), None)
+        _exit(0)
+
+    finish(answer)
 
 
 def serve(payload: dict[str, Any], requests: int, channel: int) -> NoReturn:
     """The same with requests that come one by one, and objects that stay here behind handles."""
-    fresh_streams()
     lines = open(requests, "rb", closefd=False)  # noqa: SIM115 - for as long as the process lives
     finish(lambda: _answer(payload["sources"], lines, _sender(channel), []))
 

@@ -1,16 +1,14 @@
-"""System calls that Python's library lacks, by ctypes: clone, mounts, capabilities, prctl."""
+"""System calls that Python's library lacks, by ctypes: namespaces, mounts, capabilities, prctl."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 from collections.abc import Iterable
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-CLONE_PIDFD = 0x1000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 _MOUNT_ATTR_BITS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC  # the same bits as MOUNT_ATTR_*
@@ -22,12 +20,11 @@ PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_SYS_ADMIN = 21
-_CAPABILITIES = 64
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 
 _NUMBERS = {
-    "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "seccomp": 317},
-    "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "seccomp": 277},
+    "x86_64": {"capset": 126, "pivot_root": 155, "seccomp": 317},
+    "aarch64": {"capset": 91, "pivot_root": 41, "seccomp": 277},
 }
 _EVERYWHERE = {
     "close_range": 436,
@@ -36,13 +33,14 @@ _EVERYWHERE = {
     "landlock_add_rule": 445,
     "landlock_restrict_self": 446,
 }
-MACHINE = platform.machine()
+MACHINE = os.uname().machine
 SUPPORTED = MACHINE in _NUMBERS
 SYSCALLS = _NUMBERS.get(MACHINE, {}) | _EVERYWHERE
 
+_CAPSET_HEADER = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
+_NO_CAPABILITIES = ctypes.create_string_buffer(bytes(24))
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc_with_gil = ctypes.PyDLL(None, use_errno=True)
-_after_fork_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
+_libc.prctl.argtypes = ctypes.c_int, *[ctypes.c_ulong] * 4
 
 
 def syscall(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
@@ -52,25 +50,7 @@ def syscall(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | N
 
 def prctl(option: int, value: int = 0) -> None:
     """Raises OSError."""
-    _checked(f"prctl({option})", _libc.prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0))))
-
-
-def clone(flags: int) -> tuple[int, int]:
-    """fork() into new namespaces: (0, -1) in the child, (its process id, a pidfd of it) in the parent.
-
-    Holds the GIL all the while and gives the interpreter its after-fork call, as os.fork() does. The caller must have
-    one thread only.
-    """
-    pidfd = ctypes.c_int(-1)
-    number, address = ctypes.c_long(SYSCALLS["clone"]), ctypes.c_void_p(ctypes.addressof(pidfd))
-    sigchld, zero = 17, ctypes.c_long(0)
-    word = ctypes.c_ulong(flags | CLONE_PIDFD | sigchld)
-    # (flags, stack, parent_tid = where the pidfd goes, child_tid, tls), the last two swapped on some machines: both 0
-    pid = _libc_with_gil.syscall(number, word, zero, address, zero, zero)
-    if pid == 0:
-        _after_fork_in_child()
-        return 0, -1
-    return _checked("clone", pid), pidfd.value
+    _checked(f"prctl({option})", _libc.prctl(option, value, 0, 0, 0))
 
 
 def unshare(flags: int) -> None:
@@ -85,6 +65,11 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str = ""
     _checked(f"mount {target}", done)
 
 
+def unmount(target: str) -> None:
+    """Raises OSError."""
+    _checked(f"umount2 {target}", _libc.umount2(os.fsencode(target), _MNT_DETACH))
+
+
 def restrict_mount(target: str, flags: int, *, recursive: bool = False) -> None:
     """Add MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC to a mount; flags that it has stay. Raises OSError."""
     attributes = ctypes.create_string_buffer(struct.pack("QQQQ", flags & _MOUNT_ATTR_BITS, 0, 0, 0))
@@ -96,7 +81,7 @@ def make_root(folder: str) -> None:
     """Make a mount point the root of this mount namespace and let go of the old one. Raises OSError."""
     os.chdir(folder)
     syscall("pivot_root", b".", b".")
-    _checked("umount2", _libc.umount2(b".", _MNT_DETACH))
+    unmount(".")
     os.chdir("/")
 
 
@@ -117,15 +102,18 @@ def may_administer() -> bool:
     return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
-def drop_capabilities() -> None:
-    """All of them from every set, for good. Raises OSError."""
-    zero = ctypes.c_ulong(0)
-    for capability in range(_CAPABILITIES):  # EPERM or EINVAL where there is none to drop
-        _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), zero, zero, zero)
-    _checked("prctl(ambient)", _libc.prctl(PR_CAP_AMBIENT, *map(ctypes.c_ulong, (_PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))))
-    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
-    syscall("capset", header, ctypes.create_string_buffer(bytes(24)))
+def limit_capabilities() -> None:
+    """No program started by this process or its descendants has any, ever. Raises OSError."""
+    capability = 0
+    while _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:  # fails after the last, or where it is not allowed
+        capability += 1
+    prctl(PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop_capabilities() -> None:
+    """Those of this process, for good, after `limit_capabilities`. Raises OSError."""
+    syscall("capset", _CAPSET_HEADER, _NO_CAPABILITIES)
 
 
 def _argument(value: int | bytes | ctypes.Array[ctypes.c_char] | None) -> object:

@@ -32,7 +32,8 @@ def prepare(fds: list[int], folder: str, *, fetch: bool) -> tuple[int, Callable[
     for name, text in payload.get("files", {}).items():
         with open(os.path.join(folder, name), "w", encoding="utf-8", errors="surrogatepass") as file:
             file.write(text)
-    os.environ.update(HOME=folder, TMPDIR=folder)
+    if os.environ["HOME"] != folder:
+        os.environ.update(HOME=folder, TMPDIR=folder)
     name = payload.get("artifact_file", "")
     if name:
         with open(os.path.join(folder, name), "wb") as file:

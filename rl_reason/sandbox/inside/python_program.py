@@ -13,17 +13,19 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from . import fork_hooks
+
 FILE_NAME = "main.py"
 
 
 def run(payload: dict[str, Any]) -> NoReturn:
     """Run `source` to its end, with the exit code that Python would give."""
-    fresh_streams()
     finish(lambda: load([payload["source"]]))
 
 
 def load(sources: Sequence[str]) -> dict[str, Any]:
     """Execute sources one after the other in a new module `__main__`; returns its names."""
+    fork_hooks.release()
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     sys.argv = [FILE_NAME]
@@ -35,12 +37,21 @@ def load(sources: Sequence[str]) -> dict[str, Any]:
     return module.__dict__
 
 
-def fresh_streams() -> None:
-    """Standard streams on this process's own descriptors."""
+def open_streams() -> None:
+    """Standard streams for all programs to come, unused so far, on descriptors of the kinds that theirs will be."""
+    kept = [os.dup(number) for number in range(3)]
+    reading, writing = os.pipe()
+    given = os.memfd_create("stdin")
+    for number, handle in enumerate((given, writing, writing)):
+        os.dup2(handle, number)
     sys.stdin = io.TextIOWrapper(_buffered(0, "r"), encoding="utf-8", errors="surrogateescape")
     sys.stdout = io.TextIOWrapper(_buffered(1, "w"), encoding="utf-8", errors="surrogateescape")
     sys.stderr = io.TextIOWrapper(_buffered(2, "w"), encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    for number, handle in enumerate(kept):
+        os.dup2(handle, number)
+    for handle in (*kept, reading, writing, given):
+        os.close(handle)
 
 
 def _buffered(descriptor: int, mode: str) -> io.BufferedReader | io.BufferedWriter:

@@ -7,12 +7,16 @@ every child can inspect, never holds anything of a program or a test.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _FORM = struct.Struct("=10qdd")
+_NONE = 255
 PAYLOAD, STDIN, STDOUT, STDERR, STATUS, ARTIFACT, FIXED = range(7)
 """Places in the list of descriptors; from FIXED on they are the program's own channels, which it finds as 3, 4, …."""
 MAX_FDS = 12
+STOP = b"stop"
+"""The message that ends the execution under way; no request is so short."""
 
 
 class Request(NamedTuple):
@@ -35,16 +39,13 @@ class Request(NamedTuple):
     """Processor seconds of all processes together."""
     wall_s: float
 
-    def packed(self) -> bytes:
-        """As it travels."""
-        return _FORM.pack(*self)
-
-    @staticmethod
-    def size() -> int:
-        """Bytes of `packed`."""
-        return _FORM.size
+    def packed(self, fds: Sequence[int]) -> tuple[bytes, list[int]]:
+        """The message, and the descriptors to send with it, out of those of an execution, where -1 stands for none."""
+        given = [fd for fd in fds if fd >= 0]
+        return _FORM.pack(*self) + bytes(_NONE if fd < 0 else given.index(fd) for fd in fds), given
 
     @classmethod
-    def unpacked(cls, message: bytes) -> Request:
+    def unpacked(cls, message: bytes, received: Sequence[int]) -> tuple[Request, list[int]]:
         """The reverse of `packed`."""
-        return cls(*_FORM.unpack(message))
+        places = message[_FORM.size :]
+        return cls(*_FORM.unpack_from(message)), [-1 if at == _NONE else received[at] for at in places]

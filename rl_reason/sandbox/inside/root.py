@@ -1,6 +1,6 @@
 """The read-only root that programs see: interpreters, compilers and their libraries, a few devices, nothing else.
 
-Built once, by the fork-server, in a mount namespace of its own; a child gets a copy and adds its /tmp and /proc.
+Built once, by the fork-server, in a mount namespace of its own; each execution finds a new /tmp in it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .kernel import (
     make_root,
     mount,
     restrict_mount,
+    unmount,
 )
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -105,9 +106,14 @@ def own_proc() -> bool:
     return True
 
 
-def own_tmp(size_bytes: int, inodes: int) -> None:
-    """Mount the private working folder, limited in size. Raises OSError."""
+def mount_tmp(size_bytes: int, inodes: int) -> None:
+    """Mount an execution's private working folder, limited in size. Raises OSError."""
     mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"size={size_bytes},nr_inodes={inodes},mode=700")
+
+
+def unmount_tmp() -> None:
+    """Let go of it and of all that is in it. Raises OSError."""
+    unmount("/tmp")
 
 
 def _inside(path: str) -> str:

@@ -46,14 +46,16 @@ _KILLED_EVERYWHERE = (
 )  # fmt: skip
 _REFUSED = {
     "x86_64": {
-        "shmget": 29, "semget": 64, "msgget": 68, "setsid": 112, "personality": 135, "sched_setscheduler": 144,
-        "sched_setaffinity": 203, "mbind": 237, "set_mempolicy": 238, "mq_open": 240, "migrate_pages": 256,
-        "move_pages": 279, "perf_event_open": 298, "sched_setattr": 314, "memfd_create": 319,
+        "shmget": 29, "semget": 64, "msgget": 68, "setsid": 112, "personality": 135, "sched_setparam": 142,
+        "sched_setscheduler": 144, "sched_setaffinity": 203, "mbind": 237, "set_mempolicy": 238, "mq_open": 240,
+        "ioprio_set": 251, "migrate_pages": 256, "move_pages": 279, "perf_event_open": 298, "sched_setattr": 314,
+        "memfd_create": 319,
     },
     "aarch64": {
-        "personality": 92, "sched_setscheduler": 119, "sched_setaffinity": 122, "setsid": 157, "mq_open": 180,
-        "msgget": 186, "semget": 190, "shmget": 194, "mbind": 235, "set_mempolicy": 237, "migrate_pages": 238,
-        "move_pages": 239, "perf_event_open": 241, "sched_setattr": 274, "memfd_create": 279,
+        "ioprio_set": 30, "personality": 92, "sched_setparam": 118, "sched_setscheduler": 119,
+        "sched_setaffinity": 122, "setsid": 157, "mq_open": 180, "msgget": 186, "semget": 190, "shmget": 194,
+        "mbind": 235, "set_mempolicy": 237, "migrate_pages": 238, "move_pages": 239, "perf_event_open": 241,
+        "sched_setattr": 274, "memfd_create": 279,
     },
 }  # fmt: skip
 """Memory that no limit counts, sessions of one's own, places of one's own on the processors: EPERM."""
@@ -64,6 +66,8 @@ _REFUSED_EVERYWHERE = (
     "memfd_secret",
     "set_mempolicy_home_node",
 )
+_OF_OTHERS = {"x86_64": {"setpriority": 141, "prlimit64": 302}, "aarch64": {"setpriority": 140, "prlimit64": 261}}
+"""Refused unless their first and, of setpriority, second argument is 0: the fork-server is of the same user."""
 _SOCKETS = {"x86_64": (41, 53), "aarch64": (198, 199)}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -101,6 +105,12 @@ def build(*, sockets_fail: bool) -> bytes:
     when(
         _COMMON["clone3"], _ERRNO | errno.ENOSYS
     )  # its flags are in memory, where no filter sees them; libc uses clone
+    for name, number in _OF_OTHERS[MACHINE].items():
+        words = (16, 20, 24, 28) if name == "setpriority" else (16, 20)  # of the arguments, low and high halves
+        code.append((_EQUAL, 0, 2 * len(words) + 2, number))
+        for left, word in zip(range(len(words) - 1, -1, -1), words, strict=True):
+            code += [(_LOAD, 0, 0, word), (_EQUAL, 0, 2 * left + 1, 0)]
+        code += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
     for number in _SOCKETS[MACHINE]:
         code += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, 16), (_EQUAL, 0, 1, _AF_UNIX)]
         code += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, on_socket)]

@@ -4,50 +4,64 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import time
 
 from .request import Request
 
 _PAGE, _HERTZ = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
-_PARENT, _OWN_TICKS, _ENDED_TICKS = 1, slice(11, 13), slice(13, 15)  # fields of /proc/N/stat after the name
+_PARENT, _TICKS = 1, slice(11, 15)  # fields of /proc/N/stat after the name: own time, time of children collected
 _CROWD = 1.3
 """An execution that uses more processors than this is put on one, so that it takes nobody else's."""
 
 
 class Watch:
-    """Sums over the processes that this one's /proc shows below it."""
+    """Sums over the processes below this one: those that this one's /proc shows, and those collected."""
 
-    def __init__(self, request: Request, pid: int) -> None:
-        self._request, self._pid = request, pid
+    def __init__(self, request: Request) -> None:
+        self._request = request
         self._begun = time.monotonic()
+        self._collected_s = 0.0
+        self.status: int | None = None
+        """The program's wait status, once it has ended."""
         self.cpu_s = 0.0
-        """Processor seconds of all together, at the last look."""
+        """Processor seconds of all together, at the last look or at the program's end."""
+        self.resident_bytes = 0
+        """Largest of any process that the program waited for or was; known at its end."""
 
-    def look(self) -> str:
+    def reap(self, program: int) -> None:
+        """Collect every child that has ended: the program, and orphans that it left."""
+        with contextlib.suppress(ChildProcessError):
+            while self.status is None:
+                pid, status, used = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                self._collected_s += used.ru_utime + used.ru_stime
+                if pid == program:
+                    self.status, self.cpu_s, self.resident_bytes = status, self._collected_s, used.ru_maxrss * 1024
+
+    def look(self, program: int) -> str:
         """What is used up: "memory", "time" (of processors), "wall" (clock) or "" for nothing."""
         processes = descendants()
         pages, ticks = 0, 0
         for pid, fields in processes.items():
-            ticks += sum(map(int, fields[_OWN_TICKS]))
+            ticks += sum(map(int, fields[_TICKS]))
             pages += _private_pages(pid)
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.cpu_s = ticks / _HERTZ + ended.ru_utime + ended.ru_stime
+        self.cpu_s = ticks / _HERTZ + self._collected_s
         elapsed_s = time.monotonic() - self._begun
         if pages * _PAGE > self._request.resident_bytes:
             return "memory"
         if self.cpu_s > self._request.cpu_s:
             return "time"
-        if elapsed_s > self._request.wall_s and elapsed_s - self.waited_s() > self._request.wall_s:
+        if elapsed_s > self._request.wall_s and elapsed_s - self.waited_s(program) > self._request.wall_s:
             return "wall"
         if self.cpu_s > _CROWD * elapsed_s + 2 / _HERTZ:
             _put_on_one_processor(list(processes))
         return ""
 
-    def waited_s(self) -> float:
+    def waited_s(self, program: int) -> float:
         """How long the program's first thread was ready to run but waited for a processor; 0 where nobody counts."""
-        with contextlib.suppress(OSError, ValueError), open(f"/proc/{self._pid}/schedstat") as file:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{program}/schedstat") as file:
             return int(file.read().split()[1]) / 1e9
         return 0.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +50,10 @@ REFUSED = {
     "processor": "assert libc.sched_setaffinity(0, 8, (1).to_bytes(8, 'little')) == -1; print(ctypes.get_errno())",
     "setuid": "assert libc.setuid(0) == -1; print(ctypes.get_errno())",
     "setgroups": "assert libc.setgroups(0, 0) == -1; print(ctypes.get_errno())",
+    "its server's limits": "assert libc.prlimit(1, 7, (b'\\0' * 16), None) == -1; print(ctypes.get_errno())",
+    "its server's priority": "assert libc.setpriority(0, 1, 19) == -1; print(ctypes.get_errno())",
+    "all of its user's priorities": "assert libc.setpriority(2, 0, 19) == -1; print(ctypes.get_errno())",
+    "its server's input": "assert libc.syscall(251, 1, 1, 0x6000) == -1; print(ctypes.get_errno())",
     "kill everybody": "assert libc.kill(-1, 9) == -1; print(ctypes.get_errno())",
 }
 
@@ -64,8 +67,13 @@ CONTAINED = {
     "    try: (os.listdir if p.endswith('fd') else open)(p); print('read', p)\n    except OSError: pass\nprint([])",
     "hard link": "try: os.link('/usr/bin/env', 'c'); print('linked')\nexcept OSError: print([])",
     "device": "try: os.mknod('d', 0o600 | 0o020000, os.makedev(1, 3)); print('made')\nexcept OSError: print([])",
-    "other processes": "print([p for p in os.listdir('/proc') if p.isdigit() and int(p) > 2])",
+    "other processes": "print([p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getpid())])",
     "init's signals": "for s in range(1, 65):\n    try: os.kill(1, s)\n    except OSError: pass\nprint([])",
+    "signals by way of a descriptor": "import fcntl, socket\na, b = socket.socketpair()\n"
+    "for s in (9, 15, 19):\n    try:\n"
+    "        fcntl.fcntl(a, fcntl.F_SETOWN, 1); fcntl.fcntl(a, 10, s)\n"  # F_SETSIG
+    "        fcntl.fcntl(a, fcntl.F_SETFL, fcntl.fcntl(a, fcntl.F_GETFL) | os.O_ASYNC); b.send(b'x')\n"
+    "    except OSError: pass\nprint([])",
     "set-user-id program": "os.execv('/bin/sh', ['sh', '-c', 'chmod u+s /tmp; echo []'])",
     "capabilities": "print([l for l in open('/proc/self/status') if l.startswith('Cap') and int(l.split()[1], 16)])",
     "environment": "known = ('HOME', 'LANG', 'PATH', 'TMPDIR', 'LC_CTYPE')\n"
@@ -171,6 +179,27 @@ def test_the_grader_does_not_wait_for_daemons_that_hold_the_pipes(sandbox: Sandb
     assert (done.status, done.stdout) == (Status.OK, b"x\n") and done.seconds < 4
 
 
+def test_an_attack_leaves_nothing_to_the_next_program(sandbox: Sandbox) -> None:
+    spoil = (
+        "import ctypes, os, random, signal, sys\nos.chmod('/tmp', 0)\nos.environ['HOME'] = '/'\nrandom.seed(7)\n"
+        "sys.path.insert(0, '/tmp'); sys.modules['json'] = None\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "ctypes.CDLL(None).prctl(4, 0)\n"
+        "for s in range(1, 65):\n    try: os.kill(1, s)\n    except OSError: pass"
+    )
+    look = (
+        "import json, os, random, resource, signal, sys\nopen('/tmp/x', 'w').close()\n"
+        "print(os.listdir('/tmp'), oct(os.stat('/tmp').st_mode), os.environ['HOME'], random.random(), sys.path[:1],\n"
+        "      signal.getsignal(signal.SIGTERM), os.getpriority(0, 0), os.getpriority(0, 1), os.sched_getaffinity(0),\n"
+        "      [resource.getrlimit(n) for n in range(16)], os.times().user < 1)"
+    )
+    with Sandbox() as own:  # one fork-server
+        first = run(own, look)
+        run(own, spoil)
+        assert run(own, look).stdout == first.stdout != b""
+        assert own.run(Job({"kind": "python", "source": "while True:\n    import os; os.fork()"}, limits=LIMITS))
+        assert run(own, look).stdout == first.stdout
+
+
 def test_forged_status_lines_are_output_and_no_more(sandbox: Sandbox) -> None:
     source = (
         "import os\nfor fd in range(3, 1200):\n    try: os.write(fd, b'{\"code\": 0}\\n')\n"
@@ -228,14 +257,14 @@ def test_neither_processes_nor_descriptors_nor_folders_are_left(sandbox: Sandbox
     daemons = "import os, time\nif os.fork(): os._exit(0)\nfor _ in range(3): os.fork()\nopen('f', 'w')\ntime.sleep(99)"
     sources = (daemons, "pass", "1/0", "import os; os.abort()")
     jobs = [Job({"kind": "python", "source": source}, limits=LIMITS) for source in sources]
+    list(sandbox.run_many(jobs, at_once=3))  # three fork-servers, which stay
     before = len(os.listdir("/proc/self/fd")), Path("/proc/self/mountinfo").read_text()
     assert len(list(sandbox.run_many(jobs * 25, at_once=3))) == 100
     assert (len(os.listdir("/proc/self/fd")), Path("/proc/self/mountinfo").read_text()) == before
-    end = time.monotonic() + 5
-    while children_of(sandbox.server_pid) and time.monotonic() < end:
-        os.sched_yield()
-    assert children_of(sandbox.server_pid) == []
+    for server in sandbox.server_pids:
+        (process_1,) = children_of(server)
+        assert children_of(process_1) == []
 
 
-def children_of(pid: int) -> list[str]:
+def children_of(pid: int | str) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
