@@ -11,6 +11,7 @@ import numpy as np
 
 from rl_reason.errors import DataError, RolloutError
 from rl_reason.evaluation.metrics import Interval, avg_at_k, difference, pass_at_k
+from rl_reason.rewards.tally import Tally
 from rl_reason.types import Group, Prompt, StopReason, Verdict
 
 
@@ -55,6 +56,8 @@ class EvalResult:
     truncated_fraction: float
     unjudged: int
     """Responses that the verifiers could not judge: in no numerator and no denominator."""
+    verifiers: dict[str, float]
+    """Where there are several verifiers: of each the share judged right and the means of its score's parts."""
     table: list[dict[str, Any]]
     """A row a problem: id, source, right, judged, responses, tokens_mean, truncated."""
 
@@ -69,6 +72,7 @@ class EvalResult:
             "eval/tokens_p99": self.tokens_p99,
             "eval/truncated_fraction": self.truncated_fraction,
             "eval/unjudged_count": float(self.unjudged),
+            **self.verifiers,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,6 +84,7 @@ class EvalResult:
         """What `to_dict` gave."""
         values = dict(data)
         values["accuracy"] = Interval(**{name: _number(value) for name, value in data["accuracy"].items()})
+        values["verifiers"] = {name: _number(value) for name, value in data.get("verifiers", {}).items()}
         values["pass_at"] = {int(k): _number(value) for k, value in data["pass_at"].items()}
         return cls(**values)
 
@@ -137,6 +142,7 @@ def summarise(
         tokens_p99=float(np.percentile(lengths, 99)),
         truncated_fraction=sum(row["truncated"] for row in table) / len(lengths),
         unjudged=len(lengths) - sum(judged),
+        verifiers=_of_verifiers(groups),
         table=table,
     )
 
@@ -168,6 +174,17 @@ def _row(group: Group) -> dict[str, Any]:
         "tokens_mean": _mean([trajectory.length for trajectory in group.trajectories]),
         "truncated": sum(trajectory.stop_reason is StopReason.LENGTH for trajectory in group.trajectories),
     }
+
+
+def _of_verifiers(groups: Sequence[Group]) -> dict[str, float]:
+    """Under the tracker's names, `eval/verifier/<name>/…`."""
+    tallies: dict[str, Tally] = {}
+    for group in groups:
+        for score in group.scores:
+            for name, judgement in score.judgements.items():
+                tallies.setdefault(name, Tally(compared=False)).count(judgement, "", judgement)
+    figures = {key: value for name, tally in tallies.items() for key, value in tally.metrics(name).items()}
+    return {f"eval/{key}": value for key, value in figures.items() if key.endswith(("/right_fraction", "_mean"))}
 
 
 def _accuracy(row: Mapping[str, Any]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -96,6 +97,43 @@ CHARTS: tuple[Chart, ...] = (
     ),
     Chart("Peak memory", "GB", (("memory/peak_bytes", "learner"),), scale=1e-9, zero=True),
 )
+
+
+_OF_VERIFIER = re.compile(r"^(?P<time>time/)?verifier/(?P<name>.+)/(?P<figure>[a-z0-9_]+)$")
+
+
+def verifier_charts(rows: Sequence[Mapping[str, Any]]) -> tuple[Chart, ...]:
+    """Charts of what the verifiers of a stage did, a curve for each; none of counts that stay 0."""
+    found: dict[str, dict[str, str]] = {}
+    for metric in sorted({metric for row in rows for metric in row}):
+        match = _OF_VERIFIER.match(metric)
+        if match is not None and any(number(row.get(metric)) for row in rows):
+            found.setdefault(match["figure"], {})[metric] = match["name"]
+    charts = [
+        Chart("Verifiers: judged right", "% of judged", _curves(found, "right_fraction"), scale=100),
+        Chart("Verifiers: disagreement", "% with the first", _curves(found, "disagreement_fraction"), scale=100),
+        Chart("Verifiers: slowest responses", "seconds, 99th percentile", _curves(found, "p99_s"), log=True),
+        Chart("Verifiers: median response", "seconds", _curves(found, "p50_s"), log=True),
+        Chart(
+            "Verifiers: not judged",
+            "responses",
+            tuple(
+                (metric, f"{name}: {figure}")
+                for figure in ("timeouts", "crashes", "unjudged")
+                for metric, name in _curves(found, figure)
+            ),
+            zero=True,
+        ),
+    ]
+    for figure, metrics in found.items():
+        if figure.endswith("_mean"):
+            of = figure.removesuffix("_mean").replace("_", " ")
+            charts.append(Chart(f"Verifiers: {of}", "mean", tuple(metrics.items())))
+    return tuple(chart for chart in charts if chart.series)
+
+
+def _curves(found: Mapping[str, Mapping[str, str]], figure: str) -> tuple[tuple[str, str], ...]:
+    return tuple(found.get(figure, {}).items())
 
 
 @dataclass(frozen=True, slots=True)

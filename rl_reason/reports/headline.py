@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
-from rl_reason.reports.read import Evaluation, Run, StageSummary
+from rl_reason.reports.read import Evaluation, Run, StageSummary, number
+
+_OF_VERIFIER = "eval/verifier/"
 
 
 def headline_rows(stages: Sequence[StageSummary]) -> list[dict[str, str]]:
@@ -45,6 +48,33 @@ def headline_table(run: Run) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join("<tr>" + "".join(_cell(name, row[name]) for name in columns) + "</tr>" for row in rows)
     return f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def verifier_table(run: Run) -> str:
+    """What each verifier and each part of its score came to on the held-out problems, a row a stage; empty without."""
+    found = {
+        stage.label: {
+            metric.removeprefix(_OF_VERIFIER): value
+            for metric, value in next(
+                (row for row in reversed(run.rows.get(stage.label, ())) if _has_verifiers(row)), {}
+            ).items()
+            if metric.startswith(_OF_VERIFIER)
+        }
+        for stage in run.stages
+    }
+    columns = sorted({column for figures in found.values() for column in figures})
+    if not columns:
+        return ""
+    head = "".join(f"<th>{escape(_heading(column))}</th>" for column in ("stage", *columns))
+    body = "".join(
+        f"<tr><td>{escape(label)}</td>"
+        + "".join(f"<td>{escape(_figure(column, figures.get(column)))}</td>" for column in columns)
+        + "</tr>"
+        for label, figures in found.items()
+        if figures
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<h2>Verifiers on the held-out problems</h2><div class="card scroll">{table}</div>'
 
 
 def tiles(run: Run) -> str:
@@ -87,6 +117,23 @@ def change_text(before: Evaluation | None, now: Evaluation | None) -> str:
     if before is None or now is None:
         return ""
     return f"{100 * (now.accuracy - before.accuracy):+.1f} points"
+
+
+def _has_verifiers(row: Mapping[str, Any]) -> bool:
+    return any(metric.startswith(_OF_VERIFIER) for metric in row)
+
+
+def _heading(column: str) -> str:
+    name, _, figure = column.rpartition("/")
+    figure = "right" if figure == "right_fraction" else figure.removesuffix("_mean").replace("_", " ")
+    return f"{name}: {figure}" if name and name != figure else figure
+
+
+def _figure(column: str, value: Any) -> str:
+    known = number(value)
+    if known is None:
+        return ""
+    return f"{100 * known:.1f}%" if column.endswith("/right_fraction") else f"{known:.3g}"
 
 
 def _cell(column: str, text: str) -> str:

@@ -11,9 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rl_reason.reports.curves import CHARTS, Drawing, draw
+from rl_reason.reports.curves import CHARTS, Drawing, draw, verifier_charts
 from rl_reason.reports.funnel import funnel_section
-from rl_reason.reports.headline import headline_table, tiles
+from rl_reason.reports.headline import headline_table, tiles, verifier_table
 from rl_reason.reports.read import Run, read_run
 from rl_reason.reports.responses import Responses, choose
 from rl_reason.reports.reward_models import reward_model_section
@@ -57,6 +57,7 @@ def render(run: Run, responses: Responses) -> str:
             f'<h1>{name}</h1><p class="sub">{_subtitle(run)}</p>',
             tiles(run),
             headline_table(run),
+            verifier_table(run),
             _notes([*run.notes, *responses.notes]),
             funnel_section(run),
             reward_model_section(run),
@@ -122,7 +123,7 @@ def _charts(run: Run) -> tuple[str, dict[str, Any]]:
         if label in evaluations:  # sampled and greedy are two results, not a course
             continue
         figures: list[str] = []
-        for position, chart in enumerate(CHARTS):
+        for position, chart in enumerate((*CHARTS, *verifier_charts(rows))):
             drawing = draw(chart, rows)
             if drawing is None:
                 continue

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class Tally:
         self._seconds: list[float] = []
         self._verdicts: Counter[Verdict] = Counter()
         self._failures: Counter[str] = Counter()
+        self._parts: defaultdict[str, list[float]] = defaultdict(list)
         self._both_judged = self._disagreements = 0
 
     def count(self, score: Score, failure: str, primary: Score) -> None:
@@ -28,6 +30,8 @@ class Tally:
         self._seconds.append(score.seconds)
         self._verdicts[score.verdict] += 1
         self._failures[failure] += 1
+        for part, value in score.parts.items():
+            self._parts[part].append(value)
         self._both_judged += Verdict.UNJUDGED not in (score.verdict, primary.verdict)
         self._disagreements += score.contradicts(primary)
 
@@ -43,9 +47,14 @@ class Tally:
             f"verifier/{name}/unjudged": float(self._verdicts[Verdict.UNJUDGED]),
             f"verifier/{name}/right_fraction": _share(self._verdicts[Verdict.RIGHT], judged),
         }
+        metrics |= {f"verifier/{name}/{_slug(part)}_mean": float(np.mean(self._parts[part])) for part in self._parts}
         if self._compared:
             metrics[f"verifier/{name}/disagreement_fraction"] = _share(self._disagreements, self._both_judged)
         return metrics
+
+
+def _slug(part: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") or "part"
 
 
 def _share(count: int, of: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_VERIFIER_NAME = re.compile(r"^((?:time/)?verifier/).+(/[a-z0-9_]+)$")
+_VERIFIER_NAME = re.compile(r"^(?:eval/)?((?:time/)?verifier/).+(/[a-z0-9_]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ FAMILIES: dict[str, Metric] = {
     "policy/": Metric("", "of the policy that is trained"),
     "reward_model/": Metric("", "of one of the recipe's reward models, by its name"),
     "sync/": Metric("", "of the weight channel"),
+    "verifier/": Metric("", "mean over its responses of a part of a verifier's score"),
 }
 """Names not listed above, by prefix: what `describe` falls back on."""
 

@@ -1,11 +1,12 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rl_reason.errors import DataError, RolloutError
-from rl_reason.evaluation.evaluate import EvalResult, compare, evaluate
+from rl_reason.evaluation.evaluate import EvalResult, compare, evaluate, summarise
 from rl_reason.types import Group, Prompt, Score, Segment, StopReason, Trajectory, Verdict
 
 SCORES = {"R": Score(Verdict.RIGHT, 1.0), "W": Score(Verdict.WRONG, 0.0), "?": Score(Verdict.UNJUDGED, None)}
@@ -58,6 +59,28 @@ def test_the_figures_by_hand():
     }  # fmt: skip
     assert result.metrics()["accuracy/eval_pass_at_4"] == 1.0
     assert result.metrics()["eval/unjudged_count"] == 6.0
+
+
+def test_every_verifier_has_its_figures():
+    def score(letter):
+        own = Score(Verdict.WRONG, 0.0, {"thinks": float(letter == "R")})
+        return replace(SCORES[letter], judgements={"math": SCORES[letter], "format": own})
+
+    rollout = ScriptedRollout()
+    result = evaluate(rollout, prompts(a="RW"), responses_per_prompt=2)
+    assert result.verifiers == {}  # one alone is the accuracy itself
+    (group,) = rollout.groups
+    judged = Group(group.prompt, group.trajectories, (score("R"), score("W")))
+    result = summarise([judged], responses_per_prompt=2, pass_at=(), confidence=0.95)
+    assert (
+        result.metrics().items()
+        >= {
+            "eval/verifier/math/right_fraction": 0.5,
+            "eval/verifier/format/right_fraction": 0.0,
+            "eval/verifier/format/thinks_mean": 0.5,
+        }.items()
+    )
+    assert EvalResult.from_dict(json.loads(json.dumps(result.to_dict()))).verifiers == result.verifiers
 
 
 def test_a_result_survives_json_with_its_missing_figures():

@@ -18,6 +18,7 @@ from rl_reason.reports.curves import (
     round_step,
     thin,
     tick_label,
+    verifier_charts,
 )
 from rl_reason.tracking.metric_names import METRICS
 
@@ -124,3 +125,24 @@ def test_every_charted_metric_is_described():
         name for chart in CHARTS for name in chart.band or ()
     }
     assert names <= METRICS.keys()
+
+
+def test_each_verifier_has_a_curve_and_counts_that_stay_zero_none():
+    rows = [
+        {
+            "iteration": k, "verifier/math/right_fraction": 0.5, "verifier/format/right_fraction": 0.9,
+            "verifier/math/timeouts": 0.0, "verifier/math/crashes": float(k), "time/verifier/math/p99_s": 0.1,
+            "verifier/format/thinks_mean": 0.7, "reward/mean": 1.0,
+        }
+        for k in range(2)
+    ]  # fmt: skip
+    charts = {chart.title: chart.series for chart in verifier_charts(rows)}
+    assert charts == {
+        "Verifiers: judged right": (
+            ("verifier/format/right_fraction", "format"), ("verifier/math/right_fraction", "math"),
+        ),
+        "Verifiers: slowest responses": (("time/verifier/math/p99_s", "math"),),
+        "Verifiers: not judged": (("verifier/math/crashes", "math: crashes"),),
+        "Verifiers: thinks": (("verifier/format/thinks_mean", "format"),),
+    }  # fmt: skip
+    assert verifier_charts([{"iteration": 0, "reward/mean": 1.0}]) == ()

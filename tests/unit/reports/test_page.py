@@ -15,6 +15,7 @@ import pytest
 
 from rl_reason.reports.page import json_for_html, write_report
 from rl_reason.tracking import trajectories
+from rl_reason.tracking.jsonl import JsonlTracker
 from rl_reason.types import Group, Prompt, Score, Segment, StopReason, Trajectory, Verdict
 
 HOSTILE = (
@@ -109,6 +110,15 @@ def test_what_is_left_out_is_said(run):
     assert "5 sampled responses. 15 more are in the run folder" in page
     (run.trajectories / "02-rl-000000.parquet").write_bytes(b"rubbish")
     assert "02-rl-000000.parquet cannot be read" in write_report(run.path).read_text(encoding="utf-8")
+
+
+def test_verifiers_on_held_out_problems_are_a_table_with_their_names_escaped(run):
+    tracker = JsonlTracker(run.metrics, run.trajectories, stage=run.stage(2, "rl").label)
+    figures = {"eval/verifier/<b>/right_fraction": 0.25, "eval/verifier/format/thinks_mean": 0.5}
+    tracker.log({"iteration": 7, "stage": "rl"} | figures)
+    page = write_report(run.path).read_text(encoding="utf-8")
+    assert "<th>&lt;b&gt;: right</th><th>format: thinks</th>" in page
+    assert "<tr><td>02-rl</td><td>25.0%</td><td>0.5</td></tr>" in page
 
 
 def test_a_run_that_has_only_begun_has_a_page(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from rl_reason.errors import VerifierError
 from rl_reason.rewards.pool import Outcome
 from rl_reason.rewards.scorer import PoolScorer, combine
+from rl_reason.rewards.tally import Tally
 from rl_reason.tracking.metric_names import describe
 from rl_reason.types import Prompt, Score, Segment, StopReason, Trajectory, Verdict
 
@@ -110,6 +111,18 @@ def test_collect_gives_every_response_its_own_score_and_metrics_count() -> None:
     again = scorer.metrics()
     assert again["reward/unjudged_count"] == again["verifier/math/unjudged"] == 0
     assert math.isnan(again["verifier/math/right_fraction"])
+
+
+def test_the_parts_of_a_verifiers_score_are_averaged_under_its_name() -> None:
+    tally = Tally(compared=False)
+    for thinks, share in ((1.0, 0.5), (0.0, None)):
+        parts = {"thinks": thinks} | ({} if share is None else {"Loop share!": share})
+        score = Score(Verdict.RIGHT, 1.0, parts, seconds=0.1)
+        tally.count(score, "", score)
+    metrics = tally.metrics("x/y.py:Check")
+    assert metrics["verifier/x/y.py:Check/thinks_mean"] == 0.5
+    assert metrics["verifier/x/y.py:Check/loop_share_mean"] == 0.5  # of the one response that has it
+    assert all(describe(name) is not None for name in metrics)
 
 
 def test_a_silent_pool_is_a_fault() -> None:
