@@ -17,11 +17,14 @@ def show(
     ref: Annotated[str, typer.Argument(metavar="NAME", help="A name from `verifier list`, or path/to/file.py:Class.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs: an object.")] = False,
 ) -> None:
-    """Show what a verifier judges, its options with their defaults, its needs, and an example line."""
+    """Show what a verifier judges, its options with their defaults, its needs, and an example line.
+
+    Exit code 1 when it cannot be used here.
+    """
     card = card_of(ref)
     if as_json:
         print(json.dumps({**plain(card), "text": card.text}, indent=2))
-        return
+        raise typer.Exit(bool(card.fault))
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{escape(card.name)}[/]  {escape(f'{card.distribution} {card.version}'.strip() or card.ref)}")
     console.print(f"\n{escape(card.text or card.purpose)}")
@@ -33,3 +36,5 @@ def show(
         console.print(f"  [red]cannot be used here:[/] {escape(card.fault)}")
     console.print("\n[bold]A line for[/] rl-reason verify" + ("" if card.example else " (any answer and response do)"))
     console.print(f"  {escape(json.dumps(dict(card.example or PLAIN_EXAMPLE), default=repr))}")
+    if card.fault:
+        raise typer.Exit(1)

@@ -129,6 +129,8 @@ def test_list_and_show_for_programs(here: Path, capsys: pytest.CaptureFixture[st
         "example",
     } == set(rows["boxed_math"])
     assert rows["prime_intellect"]["needs"] == ["package:verifiers>=0.4,<0.5"]
+    assert call("verifier", "show", "./checks.py:Goood") == 1
+    assert "there are" in capsys.readouterr().out
     assert call("verifier", "show", "./checks.py:Good", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["options"] == [{"name": "ignore_case", "required": False, "default": False}]

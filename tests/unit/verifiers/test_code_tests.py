@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from isolation import need_full_isolation
 from rl_reason_verifiers._code_text import find_code
 from rl_reason_verifiers._compare import same_output, same_value
 from rl_reason_verifiers.code_tests import CodeTests
 
 from rl_reason.errors import PluginError
-from rl_reason.sandbox import Level, Sandbox, missing, missing_tool
+from rl_reason.sandbox import missing_tool
 from rl_reason.types import Prompt, Score, Verdict
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -25,12 +26,7 @@ ADD = "def add(a, b):\n    return a + b\n"
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[CodeTests]:
-    if missing(Level.FULL):
-        pytest.skip(f"this host lacks {missing(Level.FULL)}")
-    try:
-        Sandbox().close()
-    except Exception as error:  # namespaces are refused as such: the sandbox's own tests say more
-        pytest.skip(str(error))
+    need_full_isolation()
     one = CodeTests(time_s=0.5, total_s=8.0)
     yield one
     one.close()
