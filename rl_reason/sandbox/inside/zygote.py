@@ -68,6 +68,8 @@ def _settle_down(settings: dict[str, Any], connection: socket.socket, owner: int
     _forget_limit(resource.RLIMIT_AS)  # the pool's for its worker: not ours
     level, seen = settings["level"], root.visible(settings["prefix"], settings["visible"])
     full = level == execution.FULL
+    for name in (*_PRELOADED, *(() if full else ("shutil",))):  # as long as the library can surely be read
+        importlib.import_module(name)
     if full:
         own_user = 0 if kernel.may_administer() else kernel.CLONE_NEWUSER
         if own_user:
@@ -78,6 +80,7 @@ def _settle_down(settings: dict[str, Any], connection: socket.socket, owner: int
             _map_ids(*ids)
         root.enter(seen, settings["hidden"])
     _drop_user(settings["uid"])
+    os.listdir(os.path.dirname(os.__file__))  # programs will want more of the library than is imported already
     kernel.limit_capabilities()
     kernel.drop_capabilities()
     if full:
@@ -86,8 +89,6 @@ def _settle_down(settings: dict[str, Any], connection: socket.socket, owner: int
     else:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # what the programs start stays below this process
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    for name in (*_PRELOADED, *(() if full else ("shutil",))):
-        importlib.import_module(name)
     python_program.open_streams()
     random.seed(0)  # every execution begins with the same numbers
     return execution.World(level, seen, landlock.abi(), connection, owner)

@@ -148,6 +148,36 @@ def test_an_unknown_level_and_a_missing_interpreter_are_refused() -> None:
         Sandbox(Level.RLIMITS, python="/no/python")
 
 
+def test_an_interpreter_that_the_programs_user_cannot_read_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("not root: programs have this user's rights")
+    home = tmp_path / "python"
+    shutil.copytree(Path(sys.base_prefix) / "bin", home / "bin", symlinks=True)
+    (home / "lib").symlink_to(Path(sys.base_prefix) / "lib")
+    tmp_path.chmod(0o700)
+    with pytest.raises(SandboxError, match="Permission denied"):
+        Sandbox(Level.RLIMITS, python=str(home / "bin" / Path(sys._base_executable).resolve().name))
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_every_level_survives_its_fork_server(sandbox: Sandbox, level: Level) -> None:
+    if level is Level.NO_NAMESPACES and abi() < SCOPES_SIGNALS:
+        pytest.skip("Landlock here does not keep signals inside")
+    source = "import cmath, os\nif os.fork(): print(cmath.pi > 3, flush=True)\nos.open('x', os.O_CREAT)"
+    if level is not Level.FULL and not Path(SYSTEM_PYTHON).exists():
+        pytest.skip(f"there is no {SYSTEM_PYTHON}, which any user could run")
+    with Sandbox(level, python="" if level is Level.FULL else SYSTEM_PYTHON, servers=2) as own:
+        folders = len(list(Path("/tmp").glob("rl-reason-sandbox-*")))
+        assert [one.stdout for one in own.run_many([Job({"kind": "python", "source": source})] * 4)] == [b"True\n"] * 4
+        assert len(list(Path("/tmp").glob("rl-reason-sandbox-*"))) == folders
+        waits = own.start(Job({"kind": "python", "source": "import time; time.sleep(9)"}))
+        os.kill(own.server_pids[0], signal.SIGKILL)
+        while waits.done is None:
+            drive([waits])
+        assert waits.done.status is Status.FAULT  # the machine's, never the program's
+        assert own.run(Job({"kind": "python", "source": source})).stdout == b"True\n"
+
+
 @pytest.mark.skipif(not Path(SYSTEM_PYTHON).exists(), reason=f"there is no {SYSTEM_PYTHON}, which any user could run")
 @pytest.mark.parametrize("user", ["root", "nobody"])
 @pytest.mark.parametrize("level", list(Level))
