@@ -10,6 +10,7 @@
     ├── LearnerError      the learner failed to update
     ├── SyncError         engines and learner disagree about the weights
     ├── CheckpointError   a checkpoint cannot be written, or none that is whole can be read
+    ├── MergeError        models cannot be merged, or the result cannot be written
     └── DeadActorError    a remote part died or missed its deadline
 
 Expected outcomes (truncated, repeated, could not judge) are values on records (`types.py`), never exceptions.
@@ -66,6 +67,10 @@ class SyncError(RlReasonError, RuntimeError):
 
 class CheckpointError(RlReasonError, RuntimeError):
     """A checkpoint could not be written or is damaged."""
+
+
+class MergeError(RlReasonError, ValueError):
+    """Models cannot be merged, or their files are damaged; the message names the tensor and both sources."""
 
 
 class DeadActorError(RlReasonError, RuntimeError):

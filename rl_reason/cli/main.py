@@ -33,6 +33,7 @@ VERBS = {
     "verify": Verb("rl_reason.cli.verify", "verify", "Judge the responses of a JSONL file."),
     "verifier": Verb("rl_reason.cli.verifier", "app", "Write, test and list verifiers."),
     "eval": Verb("rl_reason.cli.eval", "evaluate", "Evaluate a checkpoint on held-out prompts, or reward models."),
+    "merge": Verb("rl_reason.cli.merge", "merge_command", "Merge models by a recipe, mergekit's or ours."),
     "report": Verb("rl_reason.cli.report", "report", "Write report.html for a run folder."),
     "doctor": Verb("rl_reason.cli.doctor", "doctor", "Say what of the environment works, and what mends the rest."),
 }

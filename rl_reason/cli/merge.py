@@ -1,0 +1,67 @@
+"""`rl-reason merge`: merges models by a recipe, mergekit's or ours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rl_reason.errors import ConfigError
+from rl_reason.merging.planning import plan_merge
+from rl_reason.merging.recipe import read_recipe
+from rl_reason.merging.run import SHARD_BYTES, merge
+from rl_reason.merging.writer import nbytes
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
+
+
+def merge_command(
+    recipe: Annotated[Path, typer.Argument(help="A merge recipe: mergekit's YAML as it is.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the merged model; it must not exist yet.")],
+    seed: Annotated[int, typer.Option(help="Of random masks (dare, della).")] = 0,
+    shard_size: Annotated[str, typer.Option(help="Most that one weight file holds: 5GB, 500MB.")] = "5GB",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Tensors at a time. Default: one a processor, 8 at most.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check recipe and models, and say what would be done.")
+    ] = False,
+) -> None:
+    """Merge models into a new one. Everything is checked before the first weight is read; called again after an
+    interruption, it goes on where it stopped.
+
+    Example: rl-reason merge recipes/merging/slerp.yaml --out merged
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    plan = plan_merge(read_recipe(recipe), seed=seed)
+    total = sum(nbytes(output) for output in plan.outputs)
+    sources = ", ".join(str(one.folder) for one in plan.checkpoints)
+    what = f"{len(plan.outputs)} tensors, {total / 1e9:.2f} GB, of {sources}"
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if dry_run:
+        console.print(f"would write {out}: {what}", markup=False)
+        return
+    columns = (TextColumn("merging"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        task = progress.add_task("", total=total)
+        merge(
+            plan,
+            out,
+            shard_bytes=_bytes(shard_size),
+            threads=threads,
+            on_progress=lambda count: progress.advance(task, count),
+        )
+    console.print(f"{out}: {what}", markup=False)
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?B)?", text.strip().upper())
+    if match is None or not (size := int(float(match[1]) * _UNITS[match[2] or ""])):
+        raise ConfigError(
+            f"--shard-size is a size such as 5GB or 500MB, not {text!r}; the default is {SHARD_BYTES // 10**9}GB"
+        )
+    return size

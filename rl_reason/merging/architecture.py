@@ -1,0 +1,79 @@
+"""What a decoder's tensors are, by their names alone: of which layer, or before or after the layers."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rl_reason.errors import MergeError
+from rl_reason.merging.checkpoint import Checkpoint, Tensor
+
+_LAYER = re.compile(r"^(?P<stem>(?:.*\.)?(?:layers|h|blocks))\.(?P<layer>\d+)\.(?P<rest>.+)$")
+_FIRST = ("embed", "wte", "wpe")
+HEAD, EMBEDDING = "lm_head.weight", "embed_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """A checkpoint's tensors, sorted."""
+
+    checkpoint: Checkpoint
+    stem: str
+    """What layer numbers follow: `model.layers`."""
+    layers: tuple[Mapping[str, Tensor], ...]
+    """Of each layer: name after the number -> tensor."""
+    before: Mapping[str, Tensor]
+    """Embeddings."""
+    after: Mapping[str, Tensor]
+    """Final norm and head."""
+
+
+def decoder(checkpoint: Checkpoint) -> Decoder:
+    """Sort the tensors.
+
+    Raises:
+        MergeError: there are no layers, several stacks of them (an encoder and a decoder, a vision tower), or gaps.
+    """
+    stacks: dict[str, dict[int, dict[str, Tensor]]] = defaultdict(lambda: defaultdict(dict))
+    before: dict[str, Tensor] = {}
+    after: dict[str, Tensor] = {}
+    for name, tensor in checkpoint.tensors.items():
+        match = _LAYER.match(name)
+        if match is not None:
+            stacks[match["stem"]][int(match["layer"])][match["rest"]] = tensor
+        elif any(part in name for part in _FIRST):
+            before[name] = tensor
+        else:
+            after[name] = tensor
+    if len(stacks) != 1:
+        found = f"has the stacks {', '.join(sorted(stacks))}" if stacks else "has no layers that could be told by name"
+        raise MergeError(
+            f"{checkpoint.folder} ({checkpoint.architecture}) {found}; decoders of one stack can be merged"
+        )
+    ((stem, layers),) = stacks.items()
+    if sorted(layers) != list(range(len(layers))):
+        raise MergeError(f"{checkpoint.folder} lacks layer {min(set(range(max(layers))) - set(layers))} of {stem}")
+    if checkpoint.tied:
+        after.pop(HEAD, None)  # a copy of the embedding, which some files carry along
+    return Decoder(checkpoint, stem, tuple(layers[k] for k in range(len(layers))), before, after)
+
+
+def restacked_config(
+    config: Mapping[str, Any], taken: list[int], *, dtype: str | None, vocabulary: int | None
+) -> dict[str, Any]:
+    """config.json of a model that has those layers of this one, in that order (numbers of layers as they were)."""
+    changed = dict(config)
+    known = config.get("num_hidden_layers")
+    if isinstance(known, int):
+        changed["num_hidden_layers"] = len(taken)
+        kinds = config.get("layer_types")
+        if isinstance(kinds, list) and len(kinds) == known:
+            changed["layer_types"] = [kinds[layer] for layer in taken]
+    if dtype is not None:
+        changed["dtype" if "dtype" in config else "torch_dtype"] = dtype
+    if vocabulary is not None and "vocab_size" in config:
+        changed["vocab_size"] = vocabulary
+    return changed

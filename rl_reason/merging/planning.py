@@ -1,0 +1,207 @@
+"""From a recipe and the models' headers to a plan. All that can be wrong is found here, before a weight is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rl_reason.errors import ConfigError, MergeError
+from rl_reason.merging.architecture import decoder, restacked_config
+from rl_reason.merging.checkpoint import Tensor, open_checkpoint
+from rl_reason.merging.dtypes import NAMES, STORED, rounding
+from rl_reason.merging.methods.method import Parameter, Settings
+from rl_reason.merging.parameters import EachLayer, Value, Where
+from rl_reason.merging.plan import Output, Plan, Source
+from rl_reason.merging.recipe import Input, Recipe, Slice
+from rl_reason.merging.tokenizers import Vocabulary, carried_files, vocabulary_of
+
+_BEFORE, _AFTER = -1, -2
+
+
+def plan_merge(recipe: Recipe, *, seed: int = 0) -> Plan:
+    """Look at the models and settle every tensor.
+
+    Raises:
+        MergeError: a model is damaged, or the models do not fit together; the message names the tensor and both models.
+        ConfigError: a value of the recipe does not fit the models.
+    """
+    return _Planner(recipe, seed).plan()
+
+
+class _Planner:
+    def __init__(self, recipe: Recipe, seed: int) -> None:
+        self._recipe, self._seed = recipe, seed
+        paths = [one.model for part in recipe.slices for one in part.inputs]
+        base = [recipe.base] if recipe.base is not None and recipe.method.base != "none" else []
+        wanted: dict[Path, None] = dict.fromkeys(base + paths)
+        self._models = {path: decoder(open_checkpoint(path)) for path in wanted}
+        self._lead = self._models[recipe.base if recipe.base in self._models else paths[0]]
+        self._vocabulary: Vocabulary | None = None
+        self._named = self._lead
+        if recipe.tokenizer is not None:
+            path = self._lead.checkpoint.folder if recipe.tokenizer == "base" else Path(recipe.tokenizer)
+            if path not in self._models:
+                known = ", ".join(map(str, self._models))
+                raise ConfigError(f"{recipe.path}: tokenizer_source {path} is none of the models: {known}")
+            self._named, self._vocabulary = self._models[path], vocabulary_of(path)
+
+    def plan(self) -> Plan:
+        recipe = self._recipe
+        self._same_architecture()
+        first, last = recipe.slices[0], recipe.slices[-1]
+        outputs = self._tensors(first, _BEFORE, "", depth=0.0, layer=0)
+        taken: list[int] = []
+        for part in recipe.slices:
+            count = self._count(part)
+            for layer in range(count):
+                prefix, depth = f"{self._lead.stem}.{len(taken)}.", layer / (count - 1) if count > 1 else 1.0
+                outputs += self._tensors(part, layer, prefix, depth=depth, layer=layer)
+                taken.append((part.inputs[0].layers or (0, 0))[0] + layer)
+        outputs += self._tensors(last, _AFTER, "", depth=1.0, layer=self._count(last) - 1)
+        rows = next((one.shape[0] for one in outputs if self._vocabulary and self._vocabulary.concerns(one.name)), None)
+        dtype = recipe.out_dtype or recipe.dtype
+        config = restacked_config(self._lead.checkpoint.config, taken, dtype=dtype, vocabulary=rows)
+        tokens = self._vocabulary.folder if self._vocabulary else self._lead.checkpoint.folder
+        checkpoints = tuple(one.checkpoint for one in self._models.values())
+        files = carried_files(tokens, self._lead.checkpoint.folder)
+        return Plan(checkpoints, tuple(outputs), config, files, recipe.text, self._seed)
+
+    def _same_architecture(self) -> None:
+        lead = self._lead.checkpoint
+        for one in self._models.values():
+            if one.checkpoint.architecture != lead.architecture:
+                raise MergeError(
+                    f"{one.checkpoint.folder} is a {one.checkpoint.architecture} and {lead.folder} a "
+                    f"{lead.architecture}: only models of one architecture can be merged"
+                )
+
+    def _count(self, part: Slice) -> int:
+        counts: dict[str, int] = {}
+        for one in part.inputs:
+            has = len(self._models[one.model].layers)
+            begin, end = one.layers or (0, has)
+            if end > has:
+                raise ConfigError(f"{self._recipe.path}: layer_range [{begin}, {end}]: {one.model} has {has} layers")
+            counts[str(one.model)] = end - begin
+        if len(set(counts.values())) > 1:
+            raise MergeError(f"models of different depth: {counts}; give slices with the layers that belong together")
+        return next(iter(counts.values()))
+
+    def _tensors(self, part: Slice, which: int, prefix: str, *, depth: float, layer: int) -> list[Output]:
+        """The outputs of one layer of a slice, or of what comes before or after the layers."""
+        recipe, method = self._recipe, self._recipe.method
+        inputs = [one for one in part.inputs if method.base == "none" or one.model != recipe.base]
+        base = self._base_input(part) if method.base != "none" and recipe.base else None
+        lead = base or inputs[0]
+        names = self._of(lead, which)
+        outputs: list[Output] = []
+        for name in names:
+            tensors = [self._found(self._of(one, which), name, one, lead) for one in inputs]
+            where = Where(prefix + name, depth, layer, self._count(part))
+            outputs.append(self._output(where, part, inputs, tensors, names[name] if base else None))
+        for one in inputs:
+            more = sorted(set(self._of(one, which)) - set(names))
+            if more:
+                raise MergeError(f"{one.model} has the tensor {prefix}{more[0]} and {lead.model} has not")
+        return outputs
+
+    def _of(self, one: Input, which: int) -> Mapping[str, Tensor]:
+        model = self._models[one.model]
+        if which == _BEFORE:
+            return model.before
+        return model.after if which == _AFTER else model.layers[(one.layers or (0, 0))[0] + which]
+
+    def _base_input(self, part: Slice) -> Input:
+        """The base's own entry in a slice; else it takes part with the layers of the first model."""
+        assert self._recipe.base is not None
+        own = next((one for one in part.inputs if one.model == self._recipe.base), None)
+        return own or Input(self._recipe.base, part.inputs[0].layers, {})
+
+    def _found(self, tensors: Mapping[str, Tensor], name: str, one: Input, lead: Input) -> Tensor:
+        if name not in tensors:
+            raise MergeError(f"{one.model} lacks the tensor {name}, which {lead.model} has")
+        return tensors[name]
+
+    def _output(
+        self, where: Where, part: Slice, inputs: Sequence[Input], tensors: Sequence[Tensor], base: Tensor | None
+    ) -> Output:
+        recipe, method = self._recipe, self._recipe.method
+        everything = [*tensors, *([base] if base else [])]
+        shape = self._shape(where, everything)
+        stored = everything[0].dtype
+        if stored not in STORED:
+            odd = next((one for one in everything if one.dtype != stored or one.nbytes != everything[0].nbytes), None)
+            if odd is not None:
+                raise MergeError(f"{where.name} is {stored} in {everything[0].path} and {odd.dtype} in {odd.path}")
+            return Output(where.name, shape, stored, None, (Source(everything[-1]),), None, Settings((), {}))
+        dtype = NAMES[recipe.dtype] if recipe.dtype else everything[-1].dtype
+        settings = Settings(
+            tuple(
+                self._values(method.per_model, where, [one.parameters, part.parameters, recipe.parameters], one)
+                for one in inputs
+            ),
+            self._values(method.overall, where, [part.parameters, recipe.parameters], None),
+            int.from_bytes(hashlib.sha256(f"{self._seed}\0{where.name}".encode()).digest()[:8], "little"),
+            rounding(dtype),
+        )
+        out = NAMES[recipe.out_dtype] if recipe.out_dtype else dtype
+        sources = tuple(self._source(one, where) for one in tensors)
+        unchanged = method.name == "passthrough" and settings.per_model[0]["scale"] == 1 and out == tensors[0].dtype
+        plain = unchanged and sources[0].rows is None
+        return Output(
+            where.name,
+            shape,
+            out,
+            None if plain else method,
+            sources,
+            self._source(base, where) if base else None,
+            settings,
+        )
+
+    def _shape(self, where: Where, tensors: Sequence[Tensor]) -> tuple[int, ...]:
+        first = tensors[0]
+        by_token = self._vocabulary is not None and self._vocabulary.concerns(where.name)
+        if by_token and len({tensor.shape[1:] for tensor in tensors}) == 1:
+            return self._named.checkpoint.tensors[where.name].shape
+        odd = next((tensor for tensor in tensors if tensor.shape != first.shape), None)
+        if odd is None:
+            return first.shape
+        hint = ""
+        if "embed" in where.name or "lm_head" in where.name:
+            hint = ": vocabularies differ; set tokenizer_source: base (or to a model) to merge token by token"
+        ours, theirs = f"{list(first.shape)} in {first.path.parent}", f"{list(odd.shape)} in {odd.path.parent}"
+        raise MergeError(f"{where.name} is {ours} and {theirs}{hint}")
+
+    def _source(self, tensor: Tensor, where: Where) -> Source:
+        if self._vocabulary is None or not self._vocabulary.concerns(where.name):
+            return Source(tensor)
+        own = self._named.checkpoint.tensors[where.name]
+        if own.dtype != tensor.dtype:
+            raise MergeError(f"{where.name} is {own.dtype} in {own.path} and {tensor.dtype} in {tensor.path}")
+        return self._vocabulary.source(tensor, own)
+
+    def _values(
+        self, wanted: Mapping[str, Parameter], where: Where, given: Sequence[Mapping[str, Value]], one: Input | None
+    ) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, parameter in wanted.items():
+            said = None
+            for values in given:
+                if name in values and said is None:
+                    said = self._at(values[name], where, name)
+            if said is None and parameter.default is None:
+                who = f" for {one.model}" if one else ""
+                raise ConfigError(
+                    f"{self._recipe.path}: {self._recipe.method.name} needs {name}{who} ({parameter.help}); "
+                    f"none is given for {where.name}"
+                )
+            found[name] = said if said is not None else float(parameter.default or 0.0)
+        return found
+
+    def _at(self, one: Value, where: Where, name: str) -> float | None:
+        if isinstance(one, EachLayer) and len(one.values) != where.layers:
+            raise ConfigError(
+                f"{self._recipe.path}: {name}: layers has {len(one.values)} values and the models {where.layers} layers"
+            )
+        return one.at(where)

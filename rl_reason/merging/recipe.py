@@ -1,0 +1,266 @@
+"""A merge recipe: mergekit's YAML as it is, with the values that parameters.py adds; the rest is refused by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rl_reason.config.document import Document, Location, dotted, read_document
+from rl_reason.errors import ConfigError
+from rl_reason.merging.dtypes import NAMES
+from rl_reason.merging.methods import METHODS
+from rl_reason.merging.methods.method import Method, Parameter
+from rl_reason.merging.parameters import Constant, Value, value
+
+_TOP = (
+    "merge_method",
+    "models",
+    "slices",
+    "base_model",
+    "parameters",
+    "dtype",
+    "out_dtype",
+    "tokenizer_source",
+    "name",
+)
+_NOT_YET = {
+    "modules": "merging several modules of one model",
+    "tokenizer": "choosing the source of single tokens",
+    "chat_template": "replacing the chat template",
+}
+_NO_EFFECT = {"int8_mask"}
+"""mergekit's parameters that change only how it works, not what comes out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One model in a slice."""
+
+    model: Path
+    layers: tuple[int, int] | None
+    """[first, last + 1); None: all."""
+    parameters: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Layers that are merged with each other; slices are stacked."""
+
+    inputs: tuple[Input, ...]
+    parameters: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A whole recipe, checked for itself: no model has been looked at."""
+
+    method: Method
+    slices: tuple[Slice, ...]
+    base: Path | None
+    parameters: Mapping[str, Value]
+    dtype: str | None
+    """torch's name; None: that of the first model."""
+    out_dtype: str | None
+    tokenizer: str | Path | None
+    """"base", a model's folder, or None: the base's or first model's files as they are, vocabularies being equal."""
+    text: str
+    path: Path
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a file.
+
+    Raises:
+        ConfigError: not YAML, or anything in it is wrong; each problem with its line.
+    """
+    document = read_document(path)
+    return _Reader(document, path).recipe()
+
+
+class _Reader:
+    """Turns a document into a recipe, collecting all that is wrong."""
+
+    def __init__(self, document: Document, path: Path) -> None:
+        self._document, self._path = document, path
+        self._problems = [f"{one.mark or document.mark_of(one.location)}: {one.message}" for one in document.problems]
+
+    def recipe(self) -> Recipe:
+        values = self._document.values
+        for key in values:
+            if key in _NOT_YET:
+                self._say((key,), f"{key}: {_NOT_YET[key]} is not supported")
+            elif key not in _TOP:
+                self._say((key,), f"unknown key {key!r}{_nearest(key, _TOP)}")
+        name = values.get("merge_method")
+        method = METHODS.get(name) if isinstance(name, str) else None
+        if method is None:
+            at: Location = ("merge_method",) if "merge_method" in values else ()
+            self._say(at, f"merge_method is one of {', '.join(METHODS)}, not {name!r}{_nearest(str(name), METHODS)}")
+            raise ConfigError("\n".join(self._problems))
+        base = self._model(("base_model",), values["base_model"]) if values.get("base_model") else None
+        if base is None and method.base == "required":
+            self._say((), f"{method.name} needs a base_model")
+        recipe = Recipe(
+            method,
+            self._slices(method, base),
+            base,
+            self._parameters(("parameters",), values.get("parameters"), method, overall=True),
+            self._dtype("dtype"),
+            self._dtype("out_dtype"),
+            self._tokenizer(base),
+            self._path.read_text(encoding="utf-8"),
+            self._path,
+        )
+        if self._problems:
+            raise ConfigError("\n".join(self._problems))
+        return recipe
+
+    def _slices(self, method: Method, base: Path | None) -> tuple[Slice, ...]:
+        values = self._document.values
+        if ("models" in values) == ("slices" in values):
+            self._say((), "a recipe has either models or slices")
+            return ()
+        if "models" in values:
+            inputs = self._inputs(("models",), values["models"], method, base, ranged=False)
+            return (Slice(inputs, {}),)
+        slices: list[Slice] = []
+        for number, entry in enumerate(self._list(("slices",), values["slices"])):
+            at: Location = ("slices", number)
+            if not self._keys(at, entry, ("sources", "parameters"), needed=("sources",)):
+                continue
+            inputs = self._inputs((*at, "sources"), entry["sources"], method, base, ranged=True)
+            given = self._parameters((*at, "parameters"), entry.get("parameters"), method, overall=True)
+            slices.append(Slice(inputs, given))
+        return tuple(slices)
+
+    def _inputs(
+        self, at: Location, written: Any, method: Method, base: Path | None, *, ranged: bool
+    ) -> tuple[Input, ...]:
+        inputs: list[Input] = []
+        for number, entry in enumerate(self._list(at, written)):
+            here = (*at, number)
+            allowed = ("model", "parameters", *(("layer_range",) if ranged else ()))
+            needed = ("model", *(("layer_range",) if ranged else ()))
+            if not self._keys(here, entry, allowed, needed=needed):
+                continue
+            layers = self._layers((*here, "layer_range"), entry["layer_range"]) if ranged else None
+            model = self._model((*here, "model"), entry["model"])
+            given = self._parameters((*here, "parameters"), entry.get("parameters"), method, overall=False)
+            inputs.append(Input(model, layers, given))
+        lengths = {one.layers[1] - one.layers[0] for one in inputs if one.layers}
+        if len(lengths) > 1:
+            self._say(at, f"the sources of a slice have as many layers as each other, not {sorted(lengths)}")
+        count = sum(one.model != base for one in inputs) if method.base != "none" else len(inputs)
+        least, most = method.models
+        if count < least or (most is not None and count > most):
+            wanted = f"{least}" if most == least else f"{least} or more" if most is None else f"{least} to {most}"
+            beside = " beside the base model" if method.base != "none" else ""
+            self._say(at, f"{method.name} takes {wanted} model{'s' * (wanted != '1')}{beside}, not {count}")
+        return tuple(inputs)
+
+    def _parameters(self, at: Location, written: Any, method: Method, *, overall: bool) -> dict[str, Value]:
+        """At the top and of a slice all of the method's parameters may stand, for all models; else a model's own."""
+        if written is None:
+            return {}
+        if not isinstance(written, Mapping):
+            self._say(at, "parameters map names to values")
+            return {}
+        known: dict[str, Parameter] = {**method.per_model, **method.overall}
+        found: dict[str, Value] = {}
+        for name, one in written.items():
+            if name in _NO_EFFECT:
+                continue
+            if name not in known:
+                self._say((*at, name), f"{method.name} has no parameter {name!r}{_nearest(name, known)}")
+                continue
+            try:
+                found[name] = value(one, known[name])
+            except ValueError as error:
+                self._say((*at, name), f"{name}: {error}")
+        return found
+
+    def _layers(self, at: Location, written: Any) -> tuple[int, int] | None:
+        if (
+            isinstance(written, list) and len(written) == 2 and all(type(one) is int for one in written)
+            and 0 <= written[0] < written[1]
+        ):  # fmt: skip
+            return written[0], written[1]
+        self._say(at, f"layer_range is [first, last + 1], not {written!r}")
+        return None
+
+    def _model(self, at: Location, written: Any) -> Path:
+        if isinstance(written, Mapping):
+            written = written.get("model", written)
+        if isinstance(written, Mapping) and set(written) == {"path"}:
+            written = written["path"]
+        if not isinstance(written, str):
+            self._say(at, f"a model is the path of a folder, not {written!r}")
+            return Path()
+        path = self._path.parent / Path(written).expanduser()
+        if not path.exists() and "+" in written:
+            self._say(at, f"{written}: adapters (model+lora) are not supported: merge them into the model first")
+        elif not path.exists() and Path(written).expanduser().exists():
+            return Path(written).expanduser()
+        elif not path.exists():
+            self._say(
+                at,
+                f"{written} is no folder; models are local: download it (huggingface-cli download) and give its path",
+            )
+        return path
+
+    def _dtype(self, key: str) -> str | None:
+        written = self._document.values.get(key)
+        if written is None or (isinstance(written, str) and written in NAMES):
+            return written
+        self._say((key,), f"{key} is one of {', '.join(NAMES)}, not {written!r}{_nearest(str(written), NAMES)}")
+        return None
+
+    def _tokenizer(self, base: Path | None) -> str | Path | None:
+        written = self._document.values.get("tokenizer_source")
+        at = ("tokenizer_source",)
+        if written is None or written == "base":
+            return written
+        if written == "union":
+            self._say(
+                at, "tokenizer_source: union is not supported; give base, or a model whose tokenizer is to be used"
+            )
+            return None
+        if isinstance(written, str):
+            return self._model(at, written.removeprefix("model:"))
+        self._say(at, f"tokenizer_source is base or a model's path, not {written!r}")
+        return None
+
+    def _list(self, at: Location, written: Any) -> Sequence[Any]:
+        if isinstance(written, list) and written:
+            return written
+        self._say(at, f"{dotted(at)} is a list of at least one entry")
+        return []
+
+    def _keys(self, at: Location, entry: Any, allowed: Sequence[str], *, needed: Sequence[str]) -> bool:
+        if not isinstance(entry, Mapping):
+            self._say(at, f"{dotted(at)} has the keys {', '.join(allowed)}")
+            return False
+        for key in entry:
+            if key not in allowed:
+                self._say((*at, key), f"unknown key {key!r}{_nearest(key, allowed)}")
+        missing = [key for key in needed if key not in entry]
+        if missing:
+            self._say(at, f"{missing[0]} is missing")
+        return not missing
+
+    def _say(self, at: Location, message: str) -> None:
+        self._problems.append(f"{self._document.mark_of(at)}: {message}")
+
+
+def flag(values: Mapping[str, Value], name: str, default: float) -> float:
+    """A parameter that cannot change over a model, or its default."""
+    found = values.get(name)
+    return found.value if isinstance(found, Constant) else default
+
+
+def _nearest(name: str, among: Sequence[str] | Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(str(name), list(among), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,237 @@
+"""A model folder in the making: shards laid out beforehand, written by position from several threads, moved into place.
+
+Everything is written beside the destination, in `.NAME.merging`; a journal there names the tensors that are on disk, so
+that an interrupted merge goes on where it stopped. The destination appears at the end, whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import struct
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rl_reason.errors import MergeError
+from rl_reason.merging.checkpoint import INDEX, SINGLE
+from rl_reason.merging.dtypes import STORED
+from rl_reason.merging.plan import Output
+
+_JOURNAL = "journal.jsonl"
+_JOURNAL_EVERY_BYTES = 1 << 30
+_ALIGN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of the result."""
+
+    file: str
+    header: bytes
+    places: Mapping[str, tuple[int, int]]
+    """Tensor -> (offset in the file, bytes)."""
+    size: int
+
+
+def nbytes(output: Output) -> int:
+    """Bytes of a tensor of the result."""
+    count = 1
+    for extent in output.shape:
+        count *= extent
+    return count * (STORED[output.dtype].itemsize if output.dtype in STORED else _width_of(output))
+
+
+def _width_of(output: Output) -> int:
+    """Of a type that is only copied."""
+    tensor = output.models[0].tensor
+    count = 1
+    for extent in tensor.shape:
+        count *= extent
+    return tensor.nbytes // max(1, count)
+
+
+def lay_out(outputs: Sequence[Output], shard_bytes: int) -> list[Shard]:
+    """Tensors in their order, as many to a file as fit; at least one."""
+    groups: list[list[Output]] = [[]]
+    filled = 0
+    for output in outputs:
+        size = nbytes(output)
+        if groups[-1] and filled + size > shard_bytes:
+            groups.append([])
+            filled = 0
+        groups[-1].append(output)
+        filled += size
+    shards: list[Shard] = []
+    for number, group in enumerate(groups, start=1):
+        entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+        at = 0
+        for output in group:
+            entries[output.name] = {
+                "dtype": output.dtype, "shape": list(output.shape), "data_offsets": [at, at + nbytes(output)],
+            }  # fmt: skip
+            at += nbytes(output)
+        text = json.dumps(entries, separators=(",", ":")).encode()
+        text += b" " * (-(8 + len(text)) % _ALIGN)
+        header = struct.pack("<Q", len(text)) + text
+        places = {
+            name: (len(header) + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+            for name, entry in entries.items()
+            if name != "__metadata__"
+        }
+        file = SINGLE if len(groups) == 1 else f"model-{number:05d}-of-{len(groups):05d}.safetensors"
+        shards.append(Shard(file, header, places, len(header) + at))
+    return shards
+
+
+class ModelWriter:
+    """Writes the tensors of one merge. A context manager; `finish` moves the folder into place.
+
+    Args:
+        destination: must not exist, or be empty.
+        shards: from `lay_out`.
+        fingerprint: of the plan; an interrupted merge with another one is begun anew.
+
+    Raises:
+        MergeError: the destination is taken, or the disk has no room for it.
+    """
+
+    def __init__(self, destination: Path, shards: Sequence[Shard], fingerprint: str) -> None:
+        self._destination, self._shards = destination, shards
+        self.folder = destination.parent / f".{destination.name}.merging"
+        self._lock = threading.Lock()
+        if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+            raise MergeError(f"{destination} is there already; name another folder or remove it")
+        self._handles: dict[str, int] = {}
+        self._fresh: list[str] = []
+        self._fresh_bytes = 0
+        self.done = self._begin(fingerprint)
+        """Tensors that an interrupted merge has finished."""
+
+    def write(self, name: str, offset: int, data: memoryview) -> None:
+        """Put bytes of a tensor at an offset in it. From any thread."""
+        file, (start, _) = self._place(name)
+        with _saying(self.folder):
+            at = start + offset
+            while data:
+                count = os.pwrite(self._handles[file], data, at)
+                data, at = data[count:], at + count
+
+    def finished(self, name: str) -> None:
+        """All of a tensor is written."""
+        with self._lock:
+            self._fresh.append(name)
+            self._fresh_bytes += self._place(name)[1][1]
+            if self._fresh_bytes >= _JOURNAL_EVERY_BYTES:
+                self.journal()
+
+    def journal(self) -> None:
+        """What is finished survives from here on, whatever happens."""
+        with _saying(self.folder):
+            for handle in self._handles.values():
+                os.fdatasync(handle)
+            with (self.folder / _JOURNAL).open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(name) + "\n" for name in self._fresh)
+                file.flush()
+                os.fsync(file.fileno())
+        self.done |= set(self._fresh)
+        self._fresh, self._fresh_bytes = [], 0
+
+    def finish(self, config: Mapping[str, Any], files: Mapping[str, Path], card: str) -> None:
+        """Write what else belongs to the model and move the folder into place."""
+        with _saying(self.folder):
+            for handle in self._handles.values():
+                os.fdatasync(handle)
+            (self.folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            for name, path in files.items():
+                shutil.copyfile(path, self.folder / name)
+            (self.folder / "README.md").write_text(card, encoding="utf-8")
+            if len(self._shards) > 1:
+                placed = {name: shard.file for shard in self._shards for name in shard.places}
+                total = sum(size for shard in self._shards for _, size in shard.places.values())
+                index = {"metadata": {"total_size": total}, "weight_map": placed}
+                (self.folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+            (self.folder / _JOURNAL).unlink(missing_ok=True)
+            if self._destination.exists():
+                self._destination.rmdir()
+            os.replace(self.folder, self._destination)
+
+    def __enter__(self) -> ModelWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and self._fresh:
+            self.journal()
+        for handle in self._handles.values():
+            os.close(handle)
+
+    def _begin(self, fingerprint: str) -> set[str]:
+        done = self._resumed(fingerprint)
+        needed = sum(shard.size for shard in self._shards)
+        with _saying(self.folder):
+            if done is None:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self._destination.parent.mkdir(parents=True, exist_ok=True)
+                free = shutil.disk_usage(self._destination.parent).free
+                if free < needed:
+                    raise MergeError(
+                        f"{self._destination.parent} has {free / 1e9:.2f} GB free and the merged model needs "
+                        f"{needed / 1e9:.2f} GB"
+                    )
+                self.folder.mkdir()
+            for shard in self._shards:
+                self._handles[shard.file] = os.open(self.folder / shard.file, os.O_RDWR | os.O_CREAT, 0o644)
+            if done is None:
+                for shard in self._shards:
+                    _reserve(self._handles[shard.file], shard.size)
+                    os.pwrite(self._handles[shard.file], shard.header, 0)
+                (self.folder / _JOURNAL).write_text(json.dumps({"fingerprint": fingerprint}) + "\n", encoding="utf-8")
+        return done or set()
+
+    def _resumed(self, fingerprint: str) -> set[str] | None:
+        try:
+            first, *lines = (self.folder / _JOURNAL).read_text(encoding="utf-8").splitlines()
+            if json.loads(first) != {"fingerprint": fingerprint}:
+                return None
+            return {json.loads(line) for line in lines if line.endswith('"')}  # the last one may be cut off
+        except (OSError, ValueError):
+            return None
+
+    def _place(self, name: str) -> tuple[str, tuple[int, int]]:
+        return next((shard.file, shard.places[name]) for shard in self._shards if name in shard.places)
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Take the room on the disk now, where the file system can, so that its lack is found before the work."""
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        os.ftruncate(handle, size)
+
+
+class _saying:
+    """Turns an error of the disk into one that says what to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            raise MergeError(
+                f"cannot write {self._folder}: {error.strerror}; make room and call the same again, "
+                "it goes on where it stopped"
+            ) from error
