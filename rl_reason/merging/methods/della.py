@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -32,22 +33,21 @@ def magprune(delta: F32, draws: np.ndarray, density: float, epsilon: float, *, r
     """
     rows = delta.reshape(-1, delta.shape[-1])
     chance = chances(rows.shape[1], density, epsilon)
-    by_rank = _order(rows)
     kept = draws.reshape(rows.shape) < np.round(chance * _STEPS).astype(np.uint32)
-    factor = kept / np.maximum(chance, np.float32(1 / _STEPS)) if rescale else kept.astype(np.float32)
-    spread = np.empty_like(rows)
-    np.put_along_axis(spread, by_rank, factor.astype(np.float32), axis=1)
-    spread *= rows
+    factor = kept * (1 / np.maximum(chance, np.float32(1 / _STEPS)) if rescale else np.float32(1))
+    spread = np.empty(rows.size, np.float32)
+    spread[_by_rank(rows)] = factor.ravel()
+    spread *= rows.ravel()
     return spread.reshape(delta.shape)
 
 
-def _order(rows: F32) -> np.ndarray:
-    """Columns of each row from the smallest magnitude to the largest, equals by column."""
+def _by_rank(rows: F32) -> np.ndarray:
+    """Places in the flattened rows, of each row from the smallest magnitude to the largest, equals in their order."""
     packed = np.abs(rows).view(np.uint32).astype(np.uint64)
     packed <<= np.uint64(32)
-    packed |= np.arange(rows.shape[1], dtype=np.uint64)
+    packed |= np.arange(rows.size, dtype=np.uint64).reshape(rows.shape)
     packed.sort(axis=1)
-    return (packed & np.uint64(0xFFFFFFFF)).view(np.int64)
+    return packed.view(np.uint32).ravel()[0 if sys.byteorder == "little" else 1 :: 2]
 
 
 class MagPrune:
