@@ -60,16 +60,20 @@ class SourceTensors:
         if sum(source.tensor.nbytes for source in output.sources) <= HELD_BYTES:
             self._held = {k: self._rows(source, 0, rows_of(output.shape)[0]) for k, source in enumerate(output.sources)}
 
-    def blocks(self) -> Iterator[Block]:
-        """One pass."""
+    def blocks(self, only: int | None = None) -> Iterator[Block]:
+        """One pass, over all models or one."""
         output = self._output
         rows, width = rows_of(output.shape)
         step = max(1, BLOCK // width)
         for start in range(0, rows, step):
             stop = min(rows, start + step)
-            values = [self._values(k, source, start, stop) for k, source in enumerate(output.sources)]
-            base = values.pop() if output.base is not None else None
-            yield Block(tuple(values), base, start, output.shape)
+            models = [
+                self._values(number, source, start, stop)
+                for number, source in enumerate(output.models)
+                if only in (None, number)
+            ]
+            base = self._values(len(output.models), output.base, start, stop) if output.base is not None else None
+            yield Block(tuple(models), base, start, output.shape)
 
     def _values(self, number: int, source: Source, start: int, stop: int) -> F32:
         raw = self._held[number][start:stop] if number in self._held else self._rows(source, start, stop)

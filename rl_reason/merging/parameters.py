@@ -10,7 +10,8 @@ ours besides:
     {layers: [0.1, 0.2, …]}                          one for each layer
     {by_layer: {0: 0.75, 52: 0.75, 79: 0.125}}       linear between the layers named, level beyond them
 
-Embeddings are at the depth and layer of the first layer, final norm and head at those of the last one.
+Tensors outside the layers (embeddings, final norm, head) take the first point of a gradient, as mergekit has it; of our
+forms embeddings take the first layer's value, final norm and head the last layer's. A filter sets them apart.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Where:
 
     name: str
     depth: float
-    """From 0, the first layer of its slice, to 1, the last one."""
+    """From 0, the first layer of its slice, to 1, the last one; 0 outside the layers."""
     layer: int
     layers: int
     """How many its slice has."""

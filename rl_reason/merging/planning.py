@@ -58,7 +58,7 @@ class _Planner:
                 prefix, depth = f"{self._lead.stem}.{len(taken)}.", layer / (count - 1) if count > 1 else 1.0
                 outputs += self._tensors(part, layer, prefix, depth=depth, layer=layer)
                 taken.append((part.inputs[0].layers or (0, 0))[0] + layer)
-        outputs += self._tensors(last, _AFTER, "", depth=1.0, layer=self._count(last) - 1)
+        outputs += self._tensors(last, _AFTER, "", depth=0.0, layer=self._count(last) - 1)
         rows = next((one.shape[0] for one in outputs if self._vocabulary and self._vocabulary.concerns(one.name)), None)
         dtype = recipe.out_dtype or recipe.dtype
         config = restacked_config(self._lead.checkpoint.config, taken, dtype=dtype, vocabulary=rows)

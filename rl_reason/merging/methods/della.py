@@ -43,7 +43,16 @@ def magprune(delta: F32, draws: np.ndarray, density: float, epsilon: float, *, r
 
 def _by_rank(rows: F32) -> np.ndarray:
     """Places in the flattened rows, of each row from the smallest magnitude to the largest, equals in their order."""
-    packed = np.abs(rows).view(np.uint32).astype(np.uint64)
+    bits = np.abs(rows).view(np.uint32)
+    width = rows.shape[1]
+    if width <= 1 << 16 and not np.bitwise_or.reduce(bits, axis=None) & 0xFFFF:  # bfloat16s: columns fit below them
+        columns = np.arange(width, dtype=np.uint32)
+        keys = bits | columns
+        keys.sort(axis=1)
+        keys &= np.uint32(0xFFFF)
+        keys += np.arange(0, rows.size, width, dtype=np.uint32)[:, None]
+        return keys.ravel()
+    packed = bits.astype(np.uint64)
     packed <<= np.uint64(32)
     packed |= np.arange(rows.size, dtype=np.uint64).reshape(rows.shape)
     packed.sort(axis=1)

@@ -67,10 +67,16 @@ def parameters(**named: Parameter) -> Mapping[str, Parameter]:
     return named
 
 
-Blocks = Callable[[], Iterable[Block]]
-"""Passes over the tensor; may be called several times."""
+class Blocks(Protocol):
+    """Passes over the tensor; may be called several times."""
+
+    def __call__(self, only: int | None = None) -> Iterable[Block]:
+        """One pass; with `only` that one model's rows, and the base's."""
+        ...
+
+
 Passes = Callable[[], Iterable[F32]]
-"""The same of one array of its size."""
+"""The same of one array."""
 
 
 class Method(Protocol):

@@ -19,7 +19,7 @@ def sce(models: Sequence[F32], base: F32, select_topk: float = 1.0) -> F32:
     """base + sum_k weight_k delta_k over what is selected and agrees with the elected sign (paper §3.2)."""
     method, settings = Sce(), Settings(({},) * len(models), {"select_topk": select_topk})
     block = Block(tuple(models), base, 0, base.shape)
-    return method.merge(block, settings, method.measure(lambda: [block], settings))
+    return method.merge(block, settings, method.measure(lambda only=None: [block], settings))
 
 
 class Sce:
@@ -39,7 +39,7 @@ class Sce:
         def variances() -> Iterable[F32]:
             return (np.var(np.stack(block.deltas), axis=0) for block in blocks())
 
-        size = next((int(np.prod(block.shape)) for block in blocks()), 0)
+        size = next((int(np.prod(block.shape)) for block in blocks(0)), 0)
         kept = int(settings.overall["select_topk"] * size)
         selected = cut(variances, size, kept) if 0 < kept < size and len(settings.per_model) > 1 else None
         squares = np.zeros(len(settings.per_model))

@@ -36,20 +36,21 @@ def combine(deltas: Sequence[F32], weights: Sequence[float], *, elect: bool, nor
         if normalize:
             summed /= np.float32(total(weights))
         return summed
-    positive = summed >= 0
-    share = np.zeros_like(summed)
-    summed[...] = 0
-    for part, delta, weight in zip(parts, deltas, weights, strict=True):
-        agrees = np.equal(part > 0, positive)
-        agrees &= delta != 0
-        part *= agrees
-        summed += part
+    summed += np.float32(0)  # a sum of -0 counts as positive
+    sign = np.copysign(np.float32(1), summed)
+    merged, share, one = np.zeros_like(summed), np.zeros_like(summed), np.empty_like(summed)
+    for part, weight in zip(parts, weights, strict=True):
+        part *= sign
+        np.maximum(part, 0, out=part)
+        merged += part
         if normalize:
-            share += agrees * np.float32(weight)
+            np.multiply(part > 0, np.float32(weight), out=one)
+            share += one
+    merged *= sign
     if normalize:
         share[np.abs(share) < _TINY] = 1
-        summed /= share
-    return summed
+        merged /= share
+    return merged
 
 
 class Thinning(Protocol):
@@ -114,15 +115,15 @@ class TaskVectors:
             return []
 
         def passes(model: int) -> Passes:
-            return lambda: (settings.rounding(block.delta(model)) for block in blocks())
+            return lambda: (settings.rounding(block.delta(0)) for block in blocks(model))
 
-        size = next((int(np.prod(block.shape)) for block in blocks()), 0)
+        size = next((int(np.prod(block.shape)) for block in blocks(0)), 0)
         return [self._thinning.measure(passes(k), size, given) for k, given in enumerate(settings.per_model)]
 
     def merge(self, block: Block, settings: Settings, measured: object) -> F32:
         """As in the equation."""
         assert isinstance(measured, list) and block.base is not None
-        deltas = [settings.rounding(delta) for delta in block.deltas] if self._thinning else block.deltas
+        deltas = block.deltas if self._thinning is None else [settings.rounding(delta) for delta in block.deltas]
         if self._thinning is not None:
             rescale = bool(settings.overall.get("rescale", 0.0))
             deltas = [

@@ -11,6 +11,8 @@ from rl_reason.merging.methods.method import F32, Parameter, Passes
 from rl_reason.merging.methods.task_vectors import Place, TaskVectors, combine
 from rl_reason.merging.selection import Threshold, keep, kth_largest
 
+HELD = 1 << 24
+"""Magnitudes of a tensor of so many elements are kept between passes: 64 MB."""
 DENSITY = Parameter("share of the task vector's elements that is kept", 1.0, 0, 1)
 
 
@@ -42,8 +44,10 @@ class Cut:
 def cut(passes: Passes, size: int, kept: int) -> Cut:
     """The cut that keeps so many of the largest elements, from 1 to `size`."""
 
+    held = [np.abs(delta) for delta in passes()] if size <= HELD else None
+
     def magnitudes() -> Iterable[F32]:
-        return (np.abs(delta) for delta in passes())
+        return held if held is not None else (np.abs(delta) for delta in passes())
 
     found, row, before = Cut(kth_largest(magnitudes, size, kept)), 0, 0
     for block in magnitudes():
