@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,12 @@ def narrowed(values: F32, dtype: str) -> Raw:
         with np.errstate(over="ignore"):  # float16 has infinities for what is too large
             return values.astype(STORED[dtype])
     return np.ascontiguousarray(_rounded_bits(values).view(np.uint16)[..., 1::2])
+
+
+def common(dtypes: Iterable[str]) -> str:
+    """The type that holds the values of all of these: the one where they are equal, else float32 or float64."""
+    found = set(dtypes)
+    return found.pop() if len(found) == 1 else "F64" if "F64" in found else "F32"
 
 
 def rounding(dtype: str) -> Callable[[F32], F32]:

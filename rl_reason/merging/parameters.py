@@ -10,8 +10,12 @@ ours besides:
     {layers: [0.1, 0.2, …]}                          one for each layer
     {by_layer: {0: 0.75, 52: 0.75, 79: 0.125}}       linear between the layers named, level beyond them
 
-Tensors outside the layers (embeddings, final norm, head) take the first point of a gradient, as mergekit has it; of our
-forms embeddings take the first layer's value, final norm and head the last layer's. A filter sets them apart.
+Filters of a model's own parameters are looked for in that model's tensor names, those of a slice's and of the recipe's
+`t`, `lambda`, `normalize` in the result's: layers have other numbers there where slices are stacked.
+
+Embeddings, final norm and head, unless a filter names them (`embed_tokens`, `model.norm`, `lm_head`): in a gradient
+they have its first point, as in mergekit (embeddings that of the first slice, the others that of the last one). In our
+two forms embeddings are as the first layer, final norm and head as the last one.
 """
 
 from __future__ import annotations
@@ -66,6 +70,17 @@ class Gradient:
         return interpolate(
             [k / max(1, len(self.points) - 1) for k in range(len(self.points))], self.points, where.depth
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A gradient of flags: each holds from its point to the next one."""
+
+    points: tuple[float, ...]
+
+    def at(self, where: Where) -> float:
+        """The last one that has been reached."""
+        return self.points[int(where.depth * (len(self.points) - 1))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +142,14 @@ def value(written: Any, parameter: Parameter) -> Value:
     if isinstance(written, list) and written:
         if all(isinstance(item, Mapping) for item in written):
             return ByName(tuple(_entry(item, parameter) for item in written))
-        return Gradient(tuple(_number(item, parameter) for item in written))
+        kind = Steps if all(isinstance(item, bool) for item in written) else Gradient
+        return kind(tuple(_number(item, parameter) for item in written))
     if isinstance(written, Mapping) and set(written) == {"layers"} and isinstance(written["layers"], list):
         return EachLayer(tuple(_number(item, parameter) for item in written["layers"]))
     if isinstance(written, Mapping) and set(written) == {"by_layer"} and isinstance(written["by_layer"], Mapping):
         try:
             points = sorted((int(layer), _number(item, parameter)) for layer, item in written["by_layer"].items())
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise ValueError("by_layer maps layer numbers to values") from error
         if points:
             return ByLayer(*zip(*points, strict=True))

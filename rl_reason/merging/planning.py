@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rl_reason.errors import ConfigError, MergeError
 from rl_reason.merging.architecture import decoder, restacked_config
 from rl_reason.merging.checkpoint import Tensor, open_checkpoint
-from rl_reason.merging.dtypes import NAMES, STORED, rounding
+from rl_reason.merging.dtypes import NAMES, STORED, common, rounding
 from rl_reason.merging.methods.method import Parameter, Settings
 from rl_reason.merging.parameters import EachLayer, Value, Where
 from rl_reason.merging.plan import Output, Plan, Source
@@ -58,7 +59,7 @@ class _Planner:
                 prefix, depth = f"{self._lead.stem}.{len(taken)}.", layer / (count - 1) if count > 1 else 1.0
                 outputs += self._tensors(part, layer, prefix, depth=depth, layer=layer)
                 taken.append((part.inputs[0].layers or (0, 0))[0] + layer)
-        outputs += self._tensors(last, _AFTER, "", depth=0.0, layer=self._count(last) - 1)
+        outputs += self._tensors(last, _AFTER, "", depth=0.0, layer=self._count(last) - 1)  # 0: as mergekit has it
         rows = next((one.shape[0] for one in outputs if self._vocabulary and self._vocabulary.concerns(one.name)), None)
         dtype = recipe.out_dtype or recipe.dtype
         config = restacked_config(self._lead.checkpoint.config, taken, dtype=dtype, vocabulary=rows)
@@ -91,7 +92,7 @@ class _Planner:
     def _tensors(self, part: Slice, which: int, prefix: str, *, depth: float, layer: int) -> list[Output]:
         """The outputs of one layer of a slice, or of what comes before or after the layers."""
         recipe, method = self._recipe, self._recipe.method
-        inputs = [one for one in part.inputs if method.base == "none" or one.model != recipe.base]
+        inputs = self._inputs(part)
         base = self._base_input(part) if method.base != "none" and recipe.base else None
         lead = base or inputs[0]
         names = self._of(lead, which)
@@ -106,6 +107,10 @@ class _Planner:
                 raise MergeError(f"{one.model} has the tensor {prefix}{more[0]} and {lead.model} has not")
         return outputs
 
+    def _inputs(self, part: Slice) -> list[Input]:
+        """The models of a slice, the base apart where the method has one."""
+        return [one for one in part.inputs if self._recipe.method.base == "none" or one.model != self._recipe.base]
+
     def _of(self, one: Input, which: int) -> Mapping[str, Tensor]:
         model = self._models[one.model]
         if which == _BEFORE:
@@ -116,6 +121,11 @@ class _Planner:
         """The base's own entry in a slice; else it takes part with the layers of the first model."""
         assert self._recipe.base is not None
         own = next((one for one in part.inputs if one.model == self._recipe.base), None)
+        if own is None and len({one.layers for one in part.inputs}) > 1:
+            raise ConfigError(
+                f"{self._recipe.path}: the models of a slice have different layer_ranges and the base model "
+                f"{self._recipe.base} is not among its sources: add it, with the layers that belong there"
+            )
         return own or Input(self._recipe.base, part.inputs[0].layers, {})
 
     def _found(self, tensors: Mapping[str, Tensor], name: str, one: Input, lead: Input) -> Tensor:
@@ -135,11 +145,16 @@ class _Planner:
             if odd is not None:
                 raise MergeError(f"{where.name} is {stored} in {everything[0].path} and {odd.dtype} in {odd.path}")
             return Output(where.name, shape, stored, None, (Source(everything[-1]),), None, Settings((), {}))
-        dtype = NAMES[recipe.dtype] if recipe.dtype else everything[-1].dtype
+        dtype = NAMES[recipe.dtype] if recipe.dtype else common(one.dtype for one in everything)
         settings = Settings(
             tuple(
-                self._values(method.per_model, where, [one.parameters, part.parameters, recipe.parameters], one)
-                for one in inputs
+                self._values(
+                    method.per_model,
+                    replace(where, name=tensor.name),  # filters of a model's own numbers are about its own names
+                    [one.parameters, part.parameters, recipe.parameters],
+                    one,
+                )
+                for one, tensor in zip(inputs, tensors, strict=True)
             ),
             self._values(method.overall, where, [part.parameters, recipe.parameters], None),
             int.from_bytes(hashlib.sha256(f"{self._seed}\0{where.name}".encode()).digest()[:8], "little"),

@@ -62,7 +62,7 @@ class Recipe:
     base: Path | None
     parameters: Mapping[str, Value]
     dtype: str | None
-    """torch's name; None: that of the first model."""
+    """torch's name; None: what a tensor's sources have in common."""
     out_dtype: str | None
     tokenizer: str | Path | None
     """"base", a model's folder, or None: the base's or first model's files as they are, vocabularies being equal."""
@@ -150,6 +150,8 @@ class _Reader:
             model = self._model((*here, "model"), entry["model"])
             given = self._parameters((*here, "parameters"), entry.get("parameters"), method, overall=False)
             inputs.append(Input(model, layers, given))
+        if not ranged and method.base == "none" and base is not None and all(one.model != base for one in inputs):
+            inputs.insert(0, Input(base, None, {}))  # mergekit: a base that the method has no use for is one more model
         lengths = {one.layers[1] - one.layers[0] for one in inputs if one.layers}
         if len(lengths) > 1:
             self._say(at, f"the sources of a slice have as many layers as each other, not {sorted(lengths)}")
