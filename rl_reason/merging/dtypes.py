@@ -62,7 +62,9 @@ def _rounded_bits(values: F32) -> NDArray[np.uint32]:
     rounded &= _ONE
     rounded += _HALF
     rounded += bits
-    if np.isnan(np.add.reduce(values, axis=None)):  # adding to the bits of a NaN may carry into its sign
+    with np.errstate(invalid="ignore", over="ignore"):
+        suspicious = np.isnan(np.add.reduce(values, axis=None))
+    if suspicious:  # adding to the bits of a NaN may carry into its sign
         nan = np.isnan(values)
         rounded[nan] = bits[nan] | np.uint32(0x00400000)
     return rounded

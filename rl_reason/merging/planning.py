@@ -139,12 +139,16 @@ class _Planner:
         recipe, method = self._recipe, self._recipe.method
         everything = [*tensors, *([base] if base else [])]
         shape = self._shape(where, everything)
-        stored = everything[0].dtype
-        if stored not in STORED:
-            odd = next((one for one in everything if one.dtype != stored or one.nbytes != everything[0].nbytes), None)
+        if any(one.dtype not in STORED for one in everything):  # whole numbers, say: nothing to average
+            odd = next((one for one in everything if one.dtype != everything[0].dtype), None)
             if odd is not None:
-                raise MergeError(f"{where.name} is {stored} in {everything[0].path} and {odd.dtype} in {odd.path}")
-            return Output(where.name, shape, stored, None, (Source(everything[-1]),), None, Settings((), {}))
+                first = everything[0]
+                raise MergeError(
+                    f"{where.name} is {first.dtype} in {first.path.parent} and {odd.dtype} in {odd.path.parent}"
+                )
+            return Output(
+                where.name, shape, everything[0].dtype, None, (Source(everything[-1]),), None, Settings((), {})
+            )
         dtype = NAMES[recipe.dtype] if recipe.dtype else common(one.dtype for one in everything)
         settings = Settings(
             tuple(
