@@ -12,8 +12,9 @@ from rl_reason.config.load import dump_recipe
 from rl_reason.config.schema.recipe import Recipe
 from rl_reason.evaluation.evaluate import EvalResult, compare
 from rl_reason.learner.scratch_model import build_scratch_model
+from rl_reason.merging.recipe import read_recipe
 from rl_reason.reports.page import write_report
-from rl_reason.stages import evaluation, generate_tests, reward_evaluation, reward_model, rl, sft
+from rl_reason.stages import evaluation, generate_tests, merge, reward_evaluation, reward_model, rl, sft
 from rl_reason.stages.session import Session, StopFlag
 from rl_reason.tracking.atomic import folder_written_whole
 from rl_reason.tracking.console import Console
@@ -26,6 +27,7 @@ STAGES: dict[str, Callable[..., Mapping[str, Any] | None]] = {
     "eval": evaluation.run,
     "eval_reward_models": reward_evaluation.run,
     "generate_tests": generate_tests.run,
+    "merge": merge.run,
 }
 
 
@@ -47,6 +49,7 @@ def run(recipe: Recipe, out: Path) -> None:
             models = [recipe.model.path, *(choice.path for choice in recipe.rewards.models)]
             parents = [Path(path) for path in models if path]
             folder.record_start(recipe=text, seeds={"recipe": recipe.seed}, parents=parents)
+        check_merges(session)
         model = first_model(session)
         for number, stage in enumerate(recipe.stages, start=1):
             of_stage = stage_folder(session, number)
@@ -74,6 +77,20 @@ def run_stage(session: Session, stage: Any, model: Path | None, folder: StageFol
     folder.finish({"kind": stage.kind, **result, "seconds": time.perf_counter() - begun})
     session.folder.link_to(folder)
     return True
+
+
+def check_merges(session: Session) -> None:
+    """Read all merge recipes before the first stage begins, with the names that models will have by then.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
+    names: dict[str, Path] = {}
+    for number, stage in enumerate(session.recipe.stages, start=1):
+        folder = stage_folder(session, number)
+        if stage.kind == "merge":
+            read_recipe(Path(stage.recipe), {merge.PREVIOUS: folder.model, **names})
+        names[folder.label] = folder.model
 
 
 def stage_folder(session: Session, number: int) -> StageFolder:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from rl_reason.errors import ConfigError
 from rl_reason.merging.planning import plan_merge
+from rl_reason.merging.progress import shown, summary
 from rl_reason.merging.recipe import read_recipe
 from rl_reason.merging.run import SHARD_BYTES, merge
-from rl_reason.merging.writer import nbytes
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
 
@@ -34,28 +35,14 @@ def merge_command(
 
     Example: rl-reason merge recipes/merging/slerp.yaml --out merged
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
     plan = plan_merge(read_recipe(recipe), seed=seed)
-    total = sum(nbytes(output) for output in plan.outputs)
-    sources = ", ".join(str(one.folder) for one in plan.checkpoints)
-    what = f"{len(plan.outputs)} tensors, {total / 1e9:.2f} GB, of {sources}"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if dry_run:
-        console.print(f"would write {out}: {what}", markup=False)
+        console.print(f"would write {out}: {summary(plan)}", markup=False)
         return
-    columns = (TextColumn("merging"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task("", total=total)
-        merge(
-            plan,
-            out,
-            shard_bytes=_bytes(shard_size),
-            threads=threads,
-            on_progress=lambda count: progress.advance(task, count),
-        )
-    console.print(f"{out}: {what}", markup=False)
+    with shown(plan) as told:
+        merge(plan, out, shard_bytes=_bytes(shard_size), threads=threads, on_progress=told)
+    console.print(f"{out}: {summary(plan)}", markup=False)
 
 
 def _bytes(text: str) -> int:

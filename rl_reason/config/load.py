@@ -36,6 +36,7 @@ PATHS = (
     "stages.*.data.*.path",
     "stages.*.template",
     "stages.*.problems",
+    "stages.*.recipe",
     "rewards.models.*.template",
 )
 """Always paths."""

@@ -70,21 +70,25 @@ class Recipe:
     path: Path
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, named: Mapping[str, Path] | None = None) -> Recipe:
     """Read a file.
+
+    Args:
+        path: of the file; the models' paths in it are relative to its folder.
+        named: models that it may call by a name instead.
 
     Raises:
         ConfigError: not YAML, or anything in it is wrong; each problem with its line.
     """
     document = read_document(path)
-    return _Reader(document, path).recipe()
+    return _Reader(document, path, named or {}).recipe()
 
 
 class _Reader:
     """Turns a document into a recipe, collecting all that is wrong."""
 
-    def __init__(self, document: Document, path: Path) -> None:
-        self._document, self._path = document, path
+    def __init__(self, document: Document, path: Path, named: Mapping[str, Path]) -> None:
+        self._document, self._path, self._named = document, path, named
         self._problems = [f"{one.mark or document.mark_of(one.location)}: {one.message}" for one in document.problems]
 
     def recipe(self) -> Recipe:
@@ -201,6 +205,8 @@ class _Reader:
         if not isinstance(written, str):
             self._say(at, f"a model is the path of a folder, not {written!r}")
             return Path()
+        if written in self._named:
+            return self._named[written]
         path = self._path.parent / Path(written).expanduser()
         if not path.exists() and "+" in written:
             self._say(at, f"{written}: adapters (model+lora) are not supported: merge them into the model first")
@@ -209,9 +215,17 @@ class _Reader:
         elif not path.exists():
             self._say(
                 at,
-                f"{written} is no folder; models are local: download it (huggingface-cli download) and give its path",
+                f"{written} is no folder{self._known(written)}; models are local: download it "
+                "(huggingface-cli download) and give its path",
             )
         return path
+
+    def _known(self, written: str) -> str:
+        return (
+            f" and none of the run's models {', '.join(self._named)}{_nearest(written, self._named)}"
+            if self._named
+            else ""
+        )
 
     def _dtype(self, key: str) -> str | None:
         written = self._document.values.get(key)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from rl_reason.merging.methods.method import F32, Parameter, Passes
+from rl_reason.merging.methods.selection import keep
 from rl_reason.merging.methods.task_vectors import Place, TaskVectors
 from rl_reason.merging.methods.ties import Cut, cut
-from rl_reason.merging.selection import keep
 
 
 def breadcrumbs(delta: F32, density: float, gamma: float) -> F32:

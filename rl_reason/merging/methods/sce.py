@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from rl_reason.merging.methods.method import F32, Block, Blocks, Parameter, Settings, parameters
+from rl_reason.merging.methods.selection import keep
 from rl_reason.merging.methods.task_vectors import combine
 from rl_reason.merging.methods.ties import Cut, cut
-from rl_reason.merging.selection import keep
 
 
 def sce(models: Sequence[F32], base: F32, select_topk: float = 1.0) -> F32:

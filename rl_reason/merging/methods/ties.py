@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rl_reason.merging.methods.method import F32, Parameter, Passes
+from rl_reason.merging.methods.selection import Threshold, keep, kth_largest
 from rl_reason.merging.methods.task_vectors import Place, TaskVectors, combine
-from rl_reason.merging.selection import Threshold, keep, kth_largest
 
 HELD = 1 << 24
 """Magnitudes of a tensor of so many elements are kept between passes: 64 MB."""

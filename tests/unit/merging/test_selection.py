@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rl_reason.merging.selection import _SAMPLE, keep, kth_largest
+from rl_reason.merging.methods.selection import _SAMPLE, keep, kth_largest
 
 
 @pytest.mark.parametrize("k", [1, 2, 1000, 299_999, 300_000])

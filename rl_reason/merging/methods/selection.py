@@ -32,11 +32,11 @@ def kth_largest(passes: Passes, size: int, k: int) -> Threshold:
     """
     low, high = _bracket(passes, size, k)
     while True:
-        above, inside = 0, []
+        above, inside = 0, _Collected()
         for block in passes():
             above += int(np.count_nonzero(block > high))
-            inside.append(block[(block >= low) & (block <= high)])
-        found = np.concatenate(inside)
+            inside.add(block[(block >= low) & (block <= high)])
+        found = inside.values
         if above < k <= above + found.size:
             place = found.size - (k - above)
             value = np.partition(found, place)[place]
@@ -61,7 +61,10 @@ def _bracket(passes: Passes, size: int, k: int) -> tuple[float, float]:
     step = max(1, size // _SAMPLE)
     if step == 1:
         return -np.inf, np.inf
-    sample = np.sort(np.concatenate([block.ravel()[::step] for block in passes()]))[::-1]
+    drawn = _Collected()
+    for block in passes():
+        drawn.add(block.ravel()[::step])
+    sample = np.sort(drawn.values)[::-1]
     share = k / size
     middle, spread = share * sample.size, _MARGIN * np.sqrt(share * (1 - share) * sample.size) + 2
     high, low = int(middle - spread), int(middle + spread)
@@ -69,3 +72,26 @@ def _bracket(passes: Passes, size: int, k: int) -> tuple[float, float]:
         float(sample[low]) if low < sample.size else -np.inf,
         float(sample[high]) if high >= 0 else np.inf,
     )
+
+
+class _Collected:
+    """Values that come in pieces, in one growing array: pieces kept by themselves would lie between the blocks that
+    come and go, and no block would fit where the one before it was.
+    """
+
+    def __init__(self) -> None:
+        self._room, self._size = np.empty(1 << 16, np.float32), 0
+
+    def add(self, piece: F32) -> None:
+        """One more piece."""
+        if self._size + piece.size > self._room.size:
+            larger = np.empty(max(2 * self._room.size, self._size + piece.size), np.float32)
+            larger[: self._size] = self.values
+            self._room = larger
+        self._room[self._size : self._size + piece.size] = piece
+        self._size += piece.size
+
+    @property
+    def values(self) -> F32:
+        """All of them."""
+        return self._room[: self._size]
