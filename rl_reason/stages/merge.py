@@ -17,7 +17,7 @@ from rl_reason.tracking.run_folder import RunFolder, StageFolder
 PREVIOUS = "previous"
 
 
-def run(session: Session, stage: Merge, model: Path, folder: StageFolder) -> Mapping[str, Any]:
+def run(session: Session, stage: Merge, model: Path | None, folder: StageFolder) -> Mapping[str, Any]:
     """Merge; an interrupted merge goes on where it stopped."""
     named = models_by_name(session.folder, folder, model)
     plan = plan_merge(read_recipe(Path(stage.recipe), named), seed=session.recipe.seed)
@@ -30,7 +30,7 @@ def run(session: Session, stage: Merge, model: Path, folder: StageFolder) -> Map
     return {"iterations": 0, "methods": methods, "tensors": len(plan.outputs), "bytes": total_bytes(plan)}
 
 
-def models_by_name(run_folder: RunFolder, folder: StageFolder, model: Path) -> dict[str, Path]:
+def models_by_name(run_folder: RunFolder, folder: StageFolder, model: Path | None) -> dict[str, Path]:
     """What a stage's merge recipe may call models by: `previous`, and earlier stages' folder names."""
     earlier = [one for one in run_folder.stages() if one.label < folder.label]
-    return {PREVIOUS: model} | {one.label: one.model for one in earlier}
+    return ({PREVIOUS: model} if model else {}) | {one.label: one.model for one in earlier}

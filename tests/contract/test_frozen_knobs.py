@@ -255,6 +255,9 @@ FROZEN = [
     "stages.generate_tests.time_s",
     "stages.generate_tests.memory_mib",
     "stages.generate_tests.workers",
+    "stages.merge.kind",
+    "stages.merge.name",
+    "stages.merge.recipe",
 ]
 
 
