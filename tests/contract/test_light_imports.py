@@ -19,6 +19,8 @@ LIGHT = (
     "rl_reason.cli.config",
     "rl_reason.cli.run",
     "rl_reason.cli.main",
+    "rl_reason.cli.merge",
+    "rl_reason.merging.planning",
 )
 
 
