@@ -91,7 +91,7 @@ parameters:
             "model: b+adapter",
             r"recipe.yaml:5: b\+adapter: adapters .* are not supported: merge them into the",
         ),
-        ("model: b", "modell: b", "recipe.yaml:5: unknown key 'modell'; did you mean 'model'"),
+        ("model: b", "models: b", "recipe.yaml:5: unknown key 'models'; did you mean 'model'"),
         ("base_model: a\n", "", "slerp needs a base_model"),
         ("parameters", "dtype: bf16\nparameters", "recipe.yaml:6: dtype is one of .*, not 'bf16'"),
         ("parameters", "modules: {}\nparameters", "recipe.yaml:6: modules: .* is not supported"),
