@@ -13,6 +13,8 @@ from rl_reason.merging.checkpoint import Checkpoint, Tensor
 
 _LAYER = re.compile(r"^(?P<stem>(?:.*\.)?(?:layers|h|blocks))\.(?P<layer>\d+)\.(?P<rest>.+)$")
 _FIRST = ("embed", "wte", "wpe")
+_DEPTH = ("num_hidden_layers", "n_layer", "num_layers")
+"""Names that configs have for the number of layers."""
 HEAD, EMBEDDING = "lm_head.weight", "embed_tokens"
 
 
@@ -62,16 +64,25 @@ def decoder(checkpoint: Checkpoint) -> Decoder:
 
 
 def restacked_config(
-    config: Mapping[str, Any], taken: list[int], *, dtype: str | None, vocabulary: int | None
+    config: Mapping[str, Any], taken: list[int], *, layers: int, dtype: str | None, vocabulary: int | None
 ) -> dict[str, Any]:
-    """config.json of a model that has those layers of this one, in that order (numbers of layers as they were)."""
+    """config.json of a model that has those layers of this one, in that order (numbers of layers as they were).
+
+    `layers` is how many this one has. Lists of one entry for each layer (`layer_types`, `mlp_layer_types`,
+    `no_rope_layers`) follow their layers.
+
+    Raises:
+        MergeError: the layers changed and the config has no known key for how many there are.
+    """
     changed = dict(config)
-    known = config.get("num_hidden_layers")
-    if isinstance(known, int):
-        changed["num_hidden_layers"] = len(taken)
-        kinds = config.get("layer_types")
-        if isinstance(kinds, list) and len(kinds) == known:
-            changed["layer_types"] = [kinds[layer] for layer in taken]
+    key = next((name for name in _DEPTH if isinstance(config.get(name), int)), None)
+    if key is not None:
+        changed[key] = len(taken)
+        for name, one in config.items():
+            if "layer" in name and isinstance(one, list) and len(one) == layers:
+                changed[name] = [one[layer] for layer in taken]
+    elif taken != list(range(layers)):
+        raise MergeError(f"config.json has none of {', '.join(_DEPTH)}: its number of layers cannot be changed")
     if dtype is not None:
         changed["dtype" if "dtype" in config else "torch_dtype"] = dtype
     if vocabulary is not None and "vocab_size" in config:

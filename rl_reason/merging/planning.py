@@ -62,7 +62,8 @@ class _Planner:
         outputs += self._tensors(last, _AFTER, "", depth=0.0, layer=self._count(last) - 1)  # 0: as mergekit has it
         rows = next((one.shape[0] for one in outputs if self._vocabulary and self._vocabulary.concerns(one.name)), None)
         dtype = recipe.out_dtype or recipe.dtype
-        config = restacked_config(self._lead.checkpoint.config, taken, dtype=dtype, vocabulary=rows)
+        lead, layers = self._lead.checkpoint, len(self._lead.layers)
+        config = restacked_config(lead.config, taken, layers=layers, dtype=dtype, vocabulary=rows)
         tokens = self._vocabulary.folder if self._vocabulary else self._lead.checkpoint.folder
         checkpoints = tuple(one.checkpoint for one in self._models.values())
         files = carried_files(tokens, self._lead.checkpoint.folder)
