@@ -35,8 +35,11 @@ def merge_command(
 
     Example: rl-reason merge recipes/merging/slerp.yaml --out merged
     """
-    plan = plan_merge(read_recipe(recipe), seed=seed)
+    read = read_recipe(recipe)
+    plan = plan_merge(read, seed=seed)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for note in read.notes:
+        console.print(f"note: {note}", markup=False)
     if dry_run:
         console.print(f"would write {out}: {summary(plan)}", markup=False)
         return

@@ -33,6 +33,19 @@ _NOT_YET = {
 }
 _NO_EFFECT = {"int8_mask"}
 """mergekit's parameters that change only how it works, not what comes out."""
+_ELSEWHERE = {name for method in METHODS.values() for name in (*method.per_model, *method.overall)} | {
+    "filter_wise",
+    "eps",
+}
+"""Parameters of some method: mergekit lets them stand, without effect, at methods that have no such parameter."""
+_ONLY = {
+    ("ties", "rescale"): False,
+    ("breadcrumbs", "rescale"): False,
+    ("breadcrumbs_ties", "rescale"): False,
+    ("model_stock", "filter_wise"): False,
+    ("multislerp", "eps"): 1e-8,
+}
+"""Parameters that mergekit's method has and ours has not -> the one value, mergekit's default, that ours amounts to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,8 @@ class Recipe:
     """"base", a model's folder, or None: the base's or first model's files as they are, vocabularies being equal."""
     text: str
     path: Path
+    notes: tuple[str, ...] = ()
+    """What is written and has no effect, each with its line."""
 
 
 def read_recipe(path: Path, named: Mapping[str, Path] | None = None) -> Recipe:
@@ -89,6 +104,7 @@ class _Reader:
 
     def __init__(self, document: Document, path: Path, named: Mapping[str, Path]) -> None:
         self._document, self._path, self._named = document, path, named
+        self._notes: list[str] = []
         self._problems = [f"{one.mark or document.mark_of(one.location)}: {one.message}" for one in document.problems]
 
     def recipe(self) -> Recipe:
@@ -117,6 +133,7 @@ class _Reader:
             self._tokenizer(base),
             self._path.read_text(encoding="utf-8"),
             self._path,
+            tuple(self._notes),
         )
         if self._problems:
             raise ConfigError("\n".join(self._problems))
@@ -174,10 +191,22 @@ class _Reader:
         if not isinstance(written, Mapping):
             self._say(at, "parameters map names to values")
             return {}
-        known: dict[str, Parameter] = {**method.per_model, **method.overall}
+        known: dict[str, Parameter] = {**method.per_model, **(method.overall if overall else {})}
         found: dict[str, Value] = {}
         for name, one in written.items():
-            if name in _NO_EFFECT:
+            only = _ONLY.get((method.name, name))
+            if name in _NO_EFFECT or (only is not None and one == only):
+                continue
+            if only is not None:
+                self._say(
+                    (*at, name), f"{name}: {method.name} is supported with {str(only).lower()}, mergekit's default"
+                )
+                continue
+            if name in method.overall and name not in known:
+                self._note((*at, name), f"{name} of a single model has no effect: it is one of the whole merge")
+                continue
+            if name not in known and name in _ELSEWHERE:
+                self._note((*at, name), f"{method.name} has no parameter {name}: it has no effect")
                 continue
             if name not in known:
                 self._say((*at, name), f"{method.name} has no parameter {name!r}{_nearest(name, known)}")
@@ -266,6 +295,9 @@ class _Reader:
         if missing:
             self._say(at, f"{missing[0]} is missing")
         return not missing
+
+    def _note(self, at: Location, message: str) -> None:
+        self._notes.append(f"{self._document.mark_of(at)}: {message}")
 
     def _say(self, at: Location, message: str) -> None:
         self._problems.append(f"{self._document.mark_of(at)}: {message}")

@@ -1,4 +1,4 @@
-"""Recipes as people publish them, the ones that we ship, and what is refused, by name and line."""
+"""Recipes as people publish them, and what is refused, by name and line."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from pathlib import Path
 import pytest
 
 from rl_reason.errors import ConfigError
-from rl_reason.merging.parameters import Where
 from rl_reason.merging.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = sorted((ROOT / "tests" / "data" / "mergekit").glob("*.yaml"))
-SHIPPED = sorted((ROOT / "recipes" / "merging").glob("*.yaml"))
 MODELS = ("base", "math", "code", "chat", "half", "tied_base", "tied_math")
-PLACEHOLDERS = ("llama-3.1-70b", "deepseek-r1-distill-llama-70b", "typhoon2-70b-sft", "long", "short")
 
 
 def read(source: Path, folder: Path, models: tuple[str, ...]) -> Recipe:
@@ -28,40 +25,12 @@ def read(source: Path, folder: Path, models: tuple[str, ...]) -> Recipe:
 
 def test_there_are_twenty_and_more() -> None:
     assert len(PUBLISHED) >= 20
-    assert [path.stem for path in SHIPPED] == ["long2short_average", "typhoon2_m1", "typhoon2_m2", "typhoon2_m3"]
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
 def test_published_shapes_are_read(path: Path, tmp_path: Path) -> None:
     recipe = read(path, tmp_path, tuple(f"models/{name}" for name in MODELS))
     assert f"merge_method: {recipe.method.name}" in path.read_text()
-
-
-def shares(recipe: Recipe, layer: int, tensor: str = "self_attn.q_proj.weight") -> list[float | None]:
-    """Each model's weight in a layer of 80."""
-    where = Where(f"model.layers.{layer}.{tensor}", layer / 79, layer, 80)
-    return [one.parameters["weight"].at(where) for one in recipe.slices[0].inputs]
-
-
-@pytest.mark.parametrize(
-    ("name", "deepseek"),
-    [
-        ("typhoon2_m1", {0: 0.25, 52: 0.25, 53: 0.25, 79: 0.25}),
-        ("typhoon2_m2", {0: 0.75, 52: 0.75, 53: 0.75, 79: 0.75}),
-        ("typhoon2_m3", {0: 0.75, 52: 0.75, 53: 0.75, 66: 0.4375, 79: 0.125}),
-    ],
-)
-def test_typhoons_shares_by_layer(name: str, deepseek: dict[int, float], tmp_path: Path) -> None:
-    recipe = read(ROOT / "recipes" / "merging" / f"{name}.yaml", tmp_path, PLACEHOLDERS)
-    assert recipe.method.name == "dare_linear"
-    for layer, share in deepseek.items():
-        assert shares(recipe, layer) == [share, 1 - share]
-
-
-def test_long2shorts_average(tmp_path: Path) -> None:
-    recipe = read(ROOT / "recipes" / "merging" / "long2short_average.yaml", tmp_path, PLACEHOLDERS)
-    assert recipe.method.name == "linear"
-    assert shares(recipe, 0) == [0.5, 0.5]
 
 
 GOOD = """\
@@ -108,3 +77,30 @@ def test_what_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
     path.write_text(GOOD.replace(old, new, 1))
     with pytest.raises(ConfigError, match=says):
         read_recipe(path)
+
+
+def noted(folder: Path, method: str, own: str, overall: str) -> Recipe:
+    for name in "abc":
+        (folder / name).mkdir(exist_ok=True)
+    path = folder / "recipe.yaml"
+    models = f"models:\n- {{model: b, parameters: {own}}}\n- {{model: c, parameters: {{weight: 1}}}}\n"
+    path.write_text(f"merge_method: {method}\nbase_model: a\n{models}parameters: {overall}\n")
+    return read_recipe(path)
+
+
+def test_what_mergekit_gives_no_effect_is_noted(tmp_path: Path) -> None:
+    recipe = noted(tmp_path, "task_arithmetic", "{weight: 1, density: 0.5, lambda: 2}", "{int8_mask: true, t: 0.5}")
+    assert [note.rpartition("/")[2] for note in recipe.notes] == [
+        "recipe.yaml:4: task_arithmetic has no parameter density: it has no effect",
+        "recipe.yaml:4: lambda of a single model has no effect: it is one of the whole merge",
+        "recipe.yaml:6: task_arithmetic has no parameter t: it has no effect",
+    ]
+    assert set(recipe.slices[0].inputs[0].parameters) == {"weight"}
+
+
+def test_what_mergekit_has_and_we_have_not_is_refused_unless_it_is_its_default(tmp_path: Path) -> None:
+    assert noted(tmp_path, "ties", "{weight: 1}", "{rescale: false}").notes == ()
+    with pytest.raises(ConfigError, match=r"recipe.yaml:6: rescale: ties is supported with false, mergekit's default"):
+        noted(tmp_path, "ties", "{weight: 1}", "{rescale: true}")
+    with pytest.raises(ConfigError, match=r"recipe.yaml:6: filter_wise: model_stock is supported with false"):
+        noted(tmp_path, "model_stock", "{}", "{filter_wise: true}")
