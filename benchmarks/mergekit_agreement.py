@@ -1,9 +1,6 @@
 """Merges small random models by mergekit and by us, recipe by recipe, and prints how far apart the results are.
 
-mergekit needs an environment of its own:
-
-    python3.11 -m venv /tmp/mergekit && /tmp/mergekit/bin/pip install mergekit==0.1.5
-    .venv/bin/python benchmarks/mergekit_agreement.py /tmp/mergekit/bin/python
+    .venv/bin/python benchmarks/mergekit_agreement.py
 
 Each recipe of tests/data/mergekit runs twice: as it is written, on bfloat16 and float16 models, and in float32 on
 models of the same shapes in float32, which shows the algorithm alone. The unit is the spacing of the result's dtype at
@@ -32,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from mergekit_env import prepare
 from safetensors.torch import load_file, save_file
 
 from rl_reason.errors import RlReasonError
@@ -53,7 +51,6 @@ BITS = {torch.bfloat16: (7, -126), torch.float16: (10, -14), torch.float32: (23,
 def main() -> None:
     """The command."""
     words = argparse.ArgumentParser(description="agreement with mergekit 0.1.5")
-    words.add_argument("python", help="of the environment with mergekit")
     words.add_argument("recipes", nargs="*", help="names from tests/data/mergekit; all of them if none")
     given = words.parse_args()
     failed = False
@@ -63,7 +60,7 @@ def main() -> None:
         make_models(work / "models32", dict.fromkeys(DTYPES, "float32"))
         cases = list(write_cases(work, given.recipes))
         side = Path(__file__).resolve().with_name("mergekit_side.py")
-        subprocess.run([given.python, str(side), *(f"{path}" for _, _, path in cases)], check=True, cwd=work,
+        subprocess.run([str(prepare()), str(side), *(f"{path}" for _, _, path in cases)], check=True, cwd=work,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         print(f"{'recipe':26s} {'method':17s} {'variant':11s} {'dtype':9s} {'units':>10s} {'differ':>8s} {'tied':>7s}")
         for name, variant, path in cases:

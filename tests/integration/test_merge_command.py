@@ -81,7 +81,7 @@ def test_a_merge_that_is_killed_goes_on_where_it_stopped(tmp_path: Path):
 def test_mistakes_are_told_in_a_line_without_a_traceback(tmp_path: Path):
     make(tmp_path / "a")
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("merge_method: linaer\nmodels: [{model: a, parameters: {weight: 1}}]\n")
+    recipe.write_text("merge_method: lineer\nmodels: [{model: a, parameters: {weight: 1}}]\n")
     done = called(recipe, "--out", tmp_path / "out")
     assert done.returncode == 2 and "did you mean 'linear'?" in done.stderr and "Traceback" not in done.stderr
     recipe.write_text("merge_method: linear\nmodels: [{model: a, parameters: {weight: 1}}]\n")

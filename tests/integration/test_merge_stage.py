@@ -44,7 +44,7 @@ def test_a_merge_recipe_that_is_wrong_stops_the_run_before_its_first_stage(tmp_p
         ConfigError, match="01-stf is no folder and none of the run's models previous, 01-sft; did you mean"
     ):
         run(load_recipe(tmp_path / "recipe.yaml"), tmp_path / "out")
-    assert not (tmp_path / "out" / "scratch-model").exists() and not list((tmp_path / "out").glob("stages/*/*"))
+    assert not (tmp_path / "out" / "scratch-model").exists() and not list((tmp_path / "out").glob("stages/*/*/*"))
 
 
 def test_models_of_a_run_are_merged_and_passed_on(tmp_path: Path):

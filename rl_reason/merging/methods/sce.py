@@ -52,7 +52,7 @@ class Sce:
         """As in the paper."""
         assert isinstance(measured, tuple) and block.base is not None
         selected, weights = measured
-        merged = combine(_selected(block, selected), weights, elect=True, normalize=True)
+        merged = combine(_selected(block, selected), weights, elect=True, normalize=True, plainly=True)
         merged += block.base
         return merged
 

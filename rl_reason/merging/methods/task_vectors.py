@@ -19,7 +19,9 @@ from rl_reason.merging.methods.method import F32, Block, Blocks, Parameter, Pass
 _TINY = np.float32(1e-8)
 
 
-def combine(deltas: Sequence[F32], weights: Sequence[float], *, elect: bool, normalize: bool) -> F32:
+def combine(
+    deltas: Sequence[F32], weights: Sequence[float], *, elect: bool, normalize: bool, plainly: bool = False
+) -> F32:
     """Weighted sum of task vectors.
 
     Args:
@@ -27,6 +29,7 @@ def combine(deltas: Sequence[F32], weights: Sequence[float], *, elect: bool, nor
         weights: one a model.
         elect: count only elements whose sign is that of the sum over the models (TIES' disjoint merge).
         normalize: divide by the sum of the weights, with `elect` of those that count, element by element.
+        plainly: elect by the sum of the task vectors without their weights.
     """
     parts = [delta * np.float32(weight) for delta, weight in zip(deltas, weights, strict=True)]
     summed = parts[0].copy() if elect else parts[0]
@@ -36,6 +39,8 @@ def combine(deltas: Sequence[F32], weights: Sequence[float], *, elect: bool, nor
         if normalize:
             summed /= np.float32(total(weights))
         return summed
+    if plainly:
+        summed = np.sum(deltas, axis=0, dtype=np.float32)
     summed += np.float32(0)  # a sum of -0 counts as positive
     sign = np.copysign(np.float32(1), summed)
     merged, share, one = np.zeros_like(summed), np.zeros_like(summed), np.empty_like(summed)

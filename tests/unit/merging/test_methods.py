@@ -98,6 +98,8 @@ def test_model_stock_goes_as_far_as_the_angle_says():
 def test_sce_weighs_by_squares_and_leaves_out_what_disagrees():
     # squares 4 + 1 = 5 and 4 + 16 = 20: weights 0.2, 0.8; second element: 0.2 - 3.2 < 0, so -4 alone
     close(sce([row(2, 1), row(2, -4)], row(0, 0)), 2, -4)
+    # 3 - 2 - 2 < 0, though 9 * 3 > 4 * 2 + 4 * 2: the plain sum elects
+    close(sce([row(3), row(-2), row(-2)], row(0)), -2)
     # the half with the largest variance is the second element: squares 1 and 16
     close(sce([row(2, 1), row(2, 4)], row(0, 0), select_topk=0.5), 0, (1 * 1 + 16 * 4) / 17)
 
