@@ -1,7 +1,13 @@
 """One tokenizer for models that have different ones: each model's embedding rows are taken by token, not by number.
 
 `tokenizer_source: base`, or the folder of one of the models: the result has that one's tokenizer and vocabulary. A
-token that another model does not know takes the row of the model whose tokenizer it is.
+token that another model does not know takes the row of the model whose tokenizer it is. Rows past the last token, with
+which vocabularies are padded to a round size (Qwen2.5 has 151,936 or 152,064 rows for the same tokens), are kept as
+that model has them.
+
+Measured against mergekit 0.1.5: with `base` every token's row is the same. With another model's tokenizer, mergekit
+takes for a token that a model lacks the base's row, and where the base lacks it too the mean over the models that have
+it. mergekit drops the padding rows. Its `union` is not supported.
 """
 
 from __future__ import annotations
