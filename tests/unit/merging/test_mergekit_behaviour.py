@@ -204,6 +204,8 @@ def test_without_a_dtype_the_sources_common_one_is_used(models: Path) -> None:
     make_model(models / "half", "float16")
     two = "models: [{model: half}, {model: one}]\nmerge_method: linear\nparameters: {weight: 1}\n"
     assert {output.dtype for output in planned(models, two).outputs} == {"F32"}
+    other_way = "models: [{model: one}, {model: half}]\nmerge_method: linear\nparameters: {weight: 1}\n"
+    assert {output.dtype for output in planned(models, other_way).outputs} == {"F32"}
     assert {output.dtype for output in planned(models, two + "dtype: float16\n").outputs} == {"F16"}
     assert {output.dtype for output in planned(models, two + "out_dtype: bfloat16\n").outputs} == {"BF16"}
 
