@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rl_reason.cli.verifier_list import plain
-from rl_reason.rewards.card import PLAIN_EXAMPLE, card_of
+from rl_reason.rewards.card import PLAIN_EXAMPLE, Card, card_of
 
 
 def show(
@@ -24,7 +24,13 @@ def show(
     card = card_of(ref)
     if as_json:
         print(json.dumps({**plain(card), "text": card.text}, indent=2))
-        raise typer.Exit(bool(card.fault))
+    else:
+        _print(card)
+    if card.fault:
+        raise typer.Exit(1)
+
+
+def _print(card: Card) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{escape(card.name)}[/]  {escape(f'{card.distribution} {card.version}'.strip() or card.ref)}")
     console.print(f"\n{escape(card.text or card.purpose)}")
@@ -36,5 +42,3 @@ def show(
         console.print(f"  [red]cannot be used here:[/] {escape(card.fault)}")
     console.print("\n[bold]A line for[/] rl-reason verify" + ("" if card.example else " (any answer and response do)"))
     console.print(f"  {escape(json.dumps(dict(card.example or PLAIN_EXAMPLE), default=repr))}")
-    if card.fault:
-        raise typer.Exit(1)
