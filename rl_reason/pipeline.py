@@ -14,7 +14,7 @@ from rl_reason.evaluation.evaluate import EvalResult, compare
 from rl_reason.learner.scratch_model import build_scratch_model
 from rl_reason.merging.recipe import read_recipe
 from rl_reason.reports.page import write_report
-from rl_reason.stages import evaluation, generate_tests, merge, reward_evaluation, reward_model, rl, sft
+from rl_reason.stages import evaluation, evolve, generate_tests, merge, reward_evaluation, reward_model, rl, sft
 from rl_reason.stages.session import Session, StopFlag
 from rl_reason.tracking.atomic import folder_written_whole
 from rl_reason.tracking.console import Console
@@ -28,6 +28,7 @@ STAGES: dict[str, Callable[..., Mapping[str, Any] | None]] = {
     "eval_reward_models": reward_evaluation.run,
     "generate_tests": generate_tests.run,
     "merge": merge.run,
+    "evolve": evolve.run,
 }
 
 

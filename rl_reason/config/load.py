@@ -37,6 +37,7 @@ PATHS = (
     "stages.*.template",
     "stages.*.problems",
     "stages.*.recipe",
+    "stages.*.space.models.*",
     "rewards.models.*.template",
 )
 """Always paths."""

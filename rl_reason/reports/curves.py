@@ -52,6 +52,17 @@ CHARTS: tuple[Chart, ...] = (
         (("reward_model/accuracy", "train"), ("reward_model/heldout_accuracy", "held-out")),
         scale=100,
     ),
+    Chart(
+        "Evolution",
+        "% right",
+        (
+            ("evolution/accuracy_mean", "mean"),
+            ("evolution/accuracy_best", "best"),
+            ("evolution/validation", "its validation"),
+            ("evolution/best_so_far", "so far"),
+        ),
+        scale=100,
+    ),
     Chart("Reward", "mean reward", (("reward/mean", "reward"),)),
     Chart("Loss", "loss", (("learner/loss", "loss"),)),
     Chart(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_reason.reports.curves import CHARTS, Drawing, draw, verifier_charts
+from rl_reason.reports.evolution import evolution_section
 from rl_reason.reports.funnel import funnel_section
 from rl_reason.reports.headline import headline_table, tiles, verifier_table
 from rl_reason.reports.read import Run, read_run
@@ -60,6 +61,7 @@ def render(run: Run, responses: Responses) -> str:
             verifier_table(run),
             _notes([*run.notes, *responses.notes]),
             funnel_section(run),
+            evolution_section(run),
             reward_model_section(run),
             charts,
             _browser(responses),

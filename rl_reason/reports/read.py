@@ -8,6 +8,7 @@ A stage's `result.json` may hold (all optional, others are ignored):
     train_tokens    tokens trained on
     evaluation      {accuracy, low, high: fractions, the 95% interval; problems, samples: counts (samples a problem);
                      tokens_mean; greedy: fraction; pass_at_k: fraction} of the model that the stage ends with
+    evolution       of an evolve stage: winner, chosen_by, test, evaluations, failed, front
     funnel          of a generate_tests stage: step -> problems left after it, in order
     reward_models   of an eval_reward_models stage: `Agreement.to_dict()` of each (`evaluation/reward_models.py`)
 """
@@ -57,6 +58,8 @@ class StageSummary:
     """One measurement a reward model, as `evaluation/reward_models.py` writes it."""
     funnel: Row = field(default_factory=dict)
     """Step -> problems left after it, of a generate_tests stage."""
+    evolution: Row = field(default_factory=dict)
+    """Of an evolve stage: what its result says of the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ def _summary(stage: StageFolder, rows: Sequence[Row], notes: list[str]) -> Stage
         rollout_tokens=tokens if tokens is not None else total(rows, "response/tokens_total"),
         evaluation=_evaluation(result.get("evaluation")) or _latest_evaluation(rows),
         funnel=_counts(result.get("funnel")),
+        evolution=_dict(result.get("evolution")),
         reward_models=[each for each in _list(result.get("reward_models")) if isinstance(each, dict)],
     )
 
@@ -152,6 +156,10 @@ def _without_folder(label: str, rows: Sequence[Row]) -> StageSummary:
         rollout_tokens=total(rows, "response/tokens_total"),
         evaluation=_latest_evaluation(rows),
     )
+
+
+def _dict(found: Any) -> Row:
+    return found if isinstance(found, dict) else {}
 
 
 def _iterations(rows: Sequence[Row]) -> int:

@@ -58,7 +58,8 @@ class TransformersEngine:
         """
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model: Any = AutoModelForCausalLM.from_pretrained(model_path, dtype=_DTYPES[dtype])
-        self._model = model.to(self._device).eval()
+        self.model = model.to(self._device).eval()
+        """What generates. Another one with the same vocabulary may take its place."""
         self._max_context_tokens = max_context_tokens
         self._max_concurrent = max_concurrent
         self._version = version
@@ -87,7 +88,7 @@ class TransformersEngine:
             if len(sequence) < 2:
                 raise RolloutError(f"sequence {index} to be scored has {len(sequence)} tokens; nothing is predicted")
             tokens = torch.tensor([list(sequence)], device=self._device)
-            logits = self._model(tokens, use_cache=False).logits[0, :-1].float()
+            logits = self.model(tokens, use_cache=False).logits[0, :-1].float()
             scored.append(logits.log_softmax(-1).gather(-1, tokens[0, 1:, None])[:, 0].cpu().numpy())
         return scored
 
@@ -101,7 +102,7 @@ class TransformersEngine:
             raise SyncError(
                 f"TransformersEngine takes weights by {' or '.join(FILE_TRANSPORTS)}, not {update.transport}"
             )
-        parameters = dict(self._model.named_parameters())
+        parameters = dict(self.model.named_parameters())
         loaded = set()
         with torch.no_grad():
             for name, tensor in read_weights(Path(update.location)):
@@ -115,7 +116,7 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Give back memory."""
-        del self._model
+        del self.model
 
     @torch.inference_mode()
     def _batch(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[list[Completion]]:
@@ -124,7 +125,7 @@ class TransformersEngine:
         cache = None
         while rows:
             positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-            output = self._model(
+            output = self.model(
                 tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
             )
             cache = output.past_key_values

@@ -20,6 +20,7 @@ _FIELDS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("accuracy/train", "acc", lambda x: f"{100 * x:.1f}%"),
     ("accuracy/eval", "eval", lambda x: f"{100 * x:.1f}%"),
     ("accuracy/eval_greedy", "greedy", lambda x: f"{100 * x:.1f}%"),
+    ("evolution/best_so_far", "best", lambda x: f"{100 * x:.1f}%"),
     ("response/tokens_mean", "len", lambda x: f"{x:.0f}"),
     ("throughput/rollout_tokens_per_s", "tok/s", lambda x: short_count(x)),
     ("policy/logprob_gap_max", "gap", lambda x: f"{x:.0e}"),

@@ -35,6 +35,19 @@ METRICS: dict[str, Metric] = {
     "eval/unjudged_count": Metric("responses", "held-out responses that could not be judged"),
     "advantage/abs_mean": Metric("", "mean absolute advantage over the judged responses"),
     "advantage/zero_group_fraction": Metric("fraction", "groups whose advantages are all 0: nothing to learn from"),
+    "evolution/accuracy_best": Metric(
+        "fraction", "judged right, by the generation's best candidate, on search problems"
+    ),
+    "evolution/accuracy_mean": Metric("fraction", "judged right, mean over the generation's candidates that ran"),
+    "evolution/validation": Metric(
+        "fraction", "judged right, by the generation's best candidate, on validation problems"
+    ),
+    "evolution/best_so_far": Metric("fraction", "the best validation (or search) accuracy up to this generation"),
+    "evolution/tokens_mean": Metric("tokens", "mean response length of the generation's best candidate"),
+    "evolution/failed_count": Metric("candidates", "candidates of the generation that have no accuracy"),
+    "evolution/evaluated_count": Metric(
+        "candidates", "candidates of the generation that no earlier evaluation covered"
+    ),
     "time/iteration_s": Metric("s", "the whole iteration, evaluation and checkpoint not counted"),
     "time/rollout_s": Metric("s", "from the first request to the last score (waiting only, when overlapped)"),
     "time/reward_s": Metric("s", "waiting for scores after the last response was there"),

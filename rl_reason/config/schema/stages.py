@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rl_reason.config.schema.curation import GenerateTests
+from rl_reason.config.schema.evolution import Evolve
 from rl_reason.config.schema.merging import Merge
 from rl_reason.config.schema.optimizers import RlOptimizer, SftOptimizer
 from rl_reason.config.schema.reward_stages import EvalRewardModels, RewardModel
@@ -158,4 +159,6 @@ class Eval(Section):
     """Level of the confidence intervals. Default: the usual."""
 
 
-Stage = Annotated[Sft | Rl | Eval | RewardModel | EvalRewardModels | GenerateTests | Merge, Field(discriminator="kind")]
+Stage = Annotated[
+    Sft | Rl | Eval | RewardModel | EvalRewardModels | GenerateTests | Merge | Evolve, Field(discriminator="kind")
+]
