@@ -20,10 +20,11 @@ from typing import Any
 import yaml
 
 from rl_reason.build import actors, parts
-from rl_reason.build.prompts import prompt_sets, renderer
+from rl_reason.build.prompts import PromptSets, prompt_sets, renderer
 from rl_reason.cluster.actors import Part, Placement
 from rl_reason.cluster.remote_engine import RemoteEngine
 from rl_reason.config.schema.evolution import DataFlowSearch, Evolve, ParameterSearch
+from rl_reason.data.disjoint import drop_overlap
 from rl_reason.errors import ConfigError
 from rl_reason.evaluation.candidates import Worker, WorkerPool
 from rl_reason.merging.architecture import decoder
@@ -44,7 +45,7 @@ from rl_reason.policy.weight_file import FILE_TRANSPORTS, SHARED_MEMORY
 from rl_reason.stages.session import Session, closed
 from rl_reason.tracking.atomic import write_text_atomic
 from rl_reason.tracking.run_folder import StageFolder
-from rl_reason.types import WeightUpdate
+from rl_reason.types import Prompt, WeightUpdate
 
 _ONE_FILE = 1 << 62
 SCALINGS: dict[str, Scaling] = {"matrix": Matrix(), "network": Network(), "none": NoScaling()}
@@ -54,34 +55,17 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
     """Search, test the winner, write it; None when the run was asked to stop before the end."""
     recipe = session.recipe
     rendered_by = renderer(recipe, model)
-    prompts = prompt_sets(recipe, rendered_by)
-    searched = prompts.train[: len(prompts.train) - stage.validation]
-    if not searched or not prompts.heldout:
-        raise ConfigError(
-            f"an evolve stage needs problems to search on (data.train has {len(prompts.train)}, validation takes the "
-            f"last {stage.validation}) and to test on (data.heldout has {len(prompts.heldout)})"
-        )
-    problems = {
-        "search": searched,
-        "validation": prompts.train[len(searched) :],
-        "test": prompts.heldout,
-    }
+    problems = _problems(stage, prompt_sets(recipe, rendered_by))
     space = space_of(stage, model)
     settings = settings_of(stage, space, recipe.seed)
-    about = {
-        **{key: value for key, value in asdict(settings).items() if key != "generations"},
-        "space": stage.space.model_dump(mode="json"),
-        "models": [identity(open_checkpoint(path)) for path in (model, *map(Path, stage.space.models))],
-        "problems": {name: [prompt.id for prompt in of] for name, of in problems.items()},
-        "batch": stage.batch,
-        "max_new_tokens": stage.sampling.max_new_tokens,
-    }
     session.console.say(
         f"{folder.label}: {len(space.variables)} variables, {settings.generations} generations of "
         f"{settings.population}; {', '.join(f'{len(of)} {name} problems' for name, of in problems.items())}"
     )
     with ExitStack() as resources:
-        journal = resources.enter_context(closed(Journal(folder.path / "journal.jsonl", about)))
+        journal = resources.enter_context(
+            closed(Journal(folder.path / "journal.jsonl", _about(stage, settings, model, problems)))
+        )
         workers = _workers(session, stage, model, resources, rendered_by)
         tracker = resources.enter_context(closed(session.tracker(folder, finished=0, total=settings.generations)))
         pool = WorkerPool(workers, problems, stage.batch, recipe.seed)
@@ -102,7 +86,7 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
             "winner": text,
             "chosen_by": result.best_accuracy,
             "test": asdict(tested),
-            "test_problems": len(prompts.heldout),
+            "test_problems": len(problems["test"]),
             "evaluations": evaluations,
             "failed": sum(one.failed for one in result.generations),
             "front": [
@@ -110,6 +94,37 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
                 for candidate, outcome in result.front
             ],
         },
+    }
+
+
+def _problems(stage: Evolve, prompts: PromptSets) -> dict[str, list[Prompt]]:
+    """Search, validation and test problems; `prompt_sets` has made sure that no test problem is among the others.
+
+    What is in validation too is left out of the search.
+    """
+    searched = prompts.train[: len(prompts.train) - stage.validation]
+    if not searched or not prompts.heldout:
+        raise ConfigError(
+            f"an evolve stage needs problems to search on (data.train has {len(prompts.train)}, validation takes the "
+            f"last {stage.validation}) and to test on (data.heldout has {len(prompts.heldout)})"
+        )
+    validation = prompts.train[len(searched) :]
+    return {
+        "search": drop_overlap(searched, validation)[0] if validation else searched,
+        "validation": validation,
+        "test": prompts.heldout,
+    }
+
+
+def _about(stage: Evolve, settings: Settings, model: Path, problems: Mapping[str, Sequence[Prompt]]) -> dict[str, Any]:
+    """What outcomes depend on. Not how many generations there are: a search may be made longer."""
+    return {
+        **{key: value for key, value in asdict(settings).items() if key != "generations"},
+        "space": stage.space.model_dump(mode="json", exclude={"trials", "generations"}),
+        "models": [identity(open_checkpoint(path)) for path in (model, *map(Path, stage.space.models))],
+        "problems": {name: [prompt.id for prompt in of] for name, of in problems.items()},
+        "batch": stage.batch,
+        "max_new_tokens": stage.sampling.max_new_tokens,
     }
 
 
