@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 from . import fork_hooks
 
 FILE_NAME = "main.py"
+_OURS = os.path.dirname(__file__)
+"""Frames in here are none of the program's business, nor its author's."""
 
 
 def run(payload: dict[str, Any]) -> NoReturn:
@@ -83,7 +85,7 @@ def _exit_code(work: Callable[[], object]) -> int:
         return 1
     except BaseException as error:
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
             trace = trace.tb_next
         traceback.print_exception(type(error), error, trace, limit=-8)
         return 1

@@ -15,7 +15,7 @@ import pytest
 
 import rl_reason.sandbox.levels as levels
 from rl_reason.errors import SandboxError
-from rl_reason.sandbox import Job, Level, Sandbox, Status, drive, missing
+from rl_reason.sandbox import Call, Job, Level, Sandbox, Status, call_all, drive, missing
 from rl_reason.sandbox.inside.landlock import SCOPES_SIGNALS, abi
 
 ROOT = Path(__file__).parents[3]
@@ -115,6 +115,14 @@ def test_programs_keep_to_their_own_streams(sandbox: Sandbox) -> None:
     source = "import sys\nprint(sys.stdin.buffer.read()[::-1]); print('é', file=sys.stderr)\nsys.exit(3)"
     done = sandbox.run(Job({"kind": "python", "source": source}, b"\x00\xff\n"))
     assert (done.stdout, done.stderr, done.exit_code) == (b"b'\\n\\xff\\x00'\n", "é\n".encode(), 3)
+
+
+@pytest.mark.parametrize("source", ["def f(:", "1/0", "def f(): g()\nf()"])
+def test_tracebacks_show_the_program_and_nothing_of_ours(sandbox: Sandbox, source: str) -> None:
+    answers, called = call_all(sandbox, [source], [Call("f", ())])
+    run = sandbox.run(Job({"kind": "python", "source": source}))
+    assert answers == [] and b"inside" not in called.stderr + run.stderr
+    assert run.stderr == called.stderr and b'File "main.py", line ' in run.stderr
 
 
 def test_a_tool_that_is_not_there_is_a_fault_not_a_verdict(sandbox: Sandbox) -> None:
