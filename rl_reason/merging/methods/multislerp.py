@@ -1,5 +1,7 @@
-"""Multi-SLERP: the weighted mean of several directions on the sphere, in the plane that touches it at their Euclidean
-mean (Goddard, "Multi-SLERP", 2024).
+"""Multi-SLERP: the weighted mean of several directions on the sphere (Goddard, "Multi-SLERP", 2024; mergekit).
+
+Described as an average in the plane that touches the sphere at the directions' weighted mean. Vectors projected into
+that plane add up to 0 there, by the choice of the point, so the point itself is the result.
 """
 
 from __future__ import annotations
@@ -13,13 +15,11 @@ import numpy as np
 from rl_reason.merging.methods.linear import linear, total
 from rl_reason.merging.methods.method import F32, Block, Blocks, Parameter, Settings, parameters
 
-_TINY = 1e-8
+_TINY = 1e-12
 
 
 def multislerp(models: Sequence[F32], weights: Sequence[float], *, normalize_weights: bool = True) -> F32:
-    """Directions u_k = x_k / |x_k| are mapped into the tangent plane at their mean m, averaged, mapped back, and given
-    the weighted mean of the lengths.
-    """
+    """The direction of sum_k w_k x_k / |x_k|, with the length sum_k w_k |x_k|."""
     gram = np.array([[float(np.dot(a.ravel(), b.ravel())) for b in models] for a in models])
     return linear(models, factors(gram, weights, normalize_weights=normalize_weights), normalize=False)
 
@@ -29,24 +29,11 @@ def factors(gram: np.ndarray, weights: Sequence[float], *, normalize_weights: bo
     share = np.array(weights, np.float64)
     if normalize_weights:
         share = share / total(weights)
-    lengths = np.sqrt(np.diag(gram))
-    if not np.all(lengths > 0):
-        return list(share)
-    units = gram / np.outer(lengths, lengths)
-    mean = share.copy()  # in terms of the u_k
-    size = math.sqrt(max(0.0, float(mean @ units @ mean)))
-    if size < _TINY:
-        return list(share)
-    mean /= size
-    cosines = np.clip(units @ mean, -1, 1)
-    angles = np.arccos(cosines)
-    tangents = np.eye(len(share)) - np.outer(cosines, mean)  # row k: u_k - cos_k m
-    heights = np.sin(angles)
-    stretch = np.where(heights > _TINY, angles / np.maximum(heights, _TINY), 1.0)
-    tangent = share @ (tangents * stretch[:, None])
-    angle = math.sqrt(max(0.0, float(tangent @ units @ tangent)))
-    direction = mean if angle < _TINY else math.cos(angle) * mean + math.sin(angle) / angle * tangent
-    return list(direction / lengths * float(share @ lengths))
+    lengths = np.sqrt(np.maximum(np.diag(gram), 0))
+    inverse = np.where(lengths > _TINY, 1 / np.maximum(lengths, _TINY), 0.0)
+    mean = share * inverse
+    size = math.sqrt(max(0.0, float(mean @ gram @ mean)))
+    return list(share) if size < _TINY else list(mean / size * float(share @ lengths))
 
 
 class MultiSlerp:

@@ -104,8 +104,9 @@ def test_sce_weighs_by_squares_and_leaves_out_what_disagrees():
     close(sce([row(2, 1), row(2, 4)], row(0, 0), select_topk=0.5), 0, (1 * 1 + 16 * 4) / 17)
 
 
-def test_multislerp_of_two_is_slerp_and_keeps_lengths():
-    half = math.sqrt(0.5)
+def test_multislerp_is_the_mean_of_directions_with_the_mean_of_lengths():
+    half, fifth = math.sqrt(0.5), math.sqrt(0.2)
+    close(multislerp([row(1, 0), row(0, 4)], [2, 1]), 2 * 2 * fifth, 2 * fifth)  # lengths 1 and 4: 2 on average
     close(multislerp([row(1, 0), row(0, 1)], [1, 1]), half, half)
     close(multislerp([row(2, 0), row(0, 2)], [2, 2]), 2 * half, 2 * half)
 
