@@ -14,6 +14,7 @@ import yaml
 from checkpoints import load, make
 from tiny_models import logprobs_of, perturb, tiny_qwen2
 from transformers import AutoModelForCausalLM
+from vllm_process import VllmProcess
 
 COMMAND = [str(Path(sys.executable).parent / "rl-reason"), "merge"]
 SLOW = """
@@ -36,7 +37,7 @@ def called(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_average_of_two_models_loads_and_is_their_average(tmp_path: Path, tied: bool):
+def test_the_average_of_two_models_loads_in_transformers_and_vllm(tmp_path: Path, tied: bool):
     first, second = tiny_qwen2(tied=tied), tiny_qwen2(tied=tied)
     perturb(second, seed=3)
     first.save_pretrained(tmp_path / "first")
@@ -50,7 +51,15 @@ def test_the_average_of_two_models_loads_and_is_their_average(tmp_path: Path, ti
         for ours, other in zip(first.parameters(), second.parameters(), strict=True):
             ours.copy_((ours + other) / 2)
     tokens = [2, 7, 1, 8, 2, 8, 1, 8]
-    assert abs(logprobs_of(loaded.eval(), tokens) - logprobs_of(first, tokens)).max() < 1e-5
+    expected = logprobs_of(first, tokens)
+    assert abs(logprobs_of(loaded.eval(), tokens) - expected).max() < 1e-5
+    vllm = VllmProcess()
+    vllm.start(
+        "merged", model_path=tmp_path / "out", max_context_tokens=64, max_concurrent=4, kv_cache_gib=0.05, threads=1
+    )
+    (scored,) = vllm.call("merged", "score", [tokens])
+    vllm.stop()
+    assert abs(scored - expected).max() < 1e-4
 
 
 def test_a_merge_that_is_killed_goes_on_where_it_stopped(tmp_path: Path):
