@@ -131,6 +131,32 @@ ENDS = {
 }
 
 
+LEFT_BEHIND = {  # x86_64 numbers: 56 is clone, 129 rt_sigqueueinfo, 234 tgkill
+    "a sibling": "libc.syscall(56, 0x8011, 0, 0, 0, 0) or time.sleep(30)",
+    "a sibling that ends without a signal": "libc.syscall(56, 0x8000, 0, 0, 0, 0) or time.sleep(30)",
+    "a child that ends by another signal": "libc.syscall(56, 9, 0, 0, 0, 0) or time.sleep(30)",
+    "orphans of a reaper": "libc.prctl(36, 1)\nif os.fork() == 0: os.fork() or time.sleep(30)\nos._exit(0)",
+    "stopped children": "for _ in range(5):\n    if os.fork() == 0: os.kill(os.getpid(), 19)\nos._exit(0)",
+    "zombies": "for _ in range(200):\n    try: os.fork() or os._exit(0)\n    except OSError: pass\nos._exit(0)",
+    "a chain of forks": "while True:\n    try:\n        if os.fork(): os._exit(0)\n    except OSError: pass",
+    "a group of its own": "p = os.fork()\nif p == 0: time.sleep(30)\nos.setpgid(p, p)\nos._exit(0)",
+    "signals of every kind": "for s in range(1, 65):\n    libc.syscall(234, 1, 1, s)\n"
+    "    libc.syscall(129, 1, s, ctypes.create_string_buffer(128))",
+    "sockets in flight": "import socket\na, b = socket.socketpair()\n"
+    "socket.send_fds(a, [b'x'], [a.fileno(), b.fileno(), os.open('/tmp', 0)])",
+    "a mapped file": "import mmap\nf = os.open('/tmp/m', os.O_RDWR | os.O_CREAT); os.ftruncate(f, 1 << 20)\n"
+    "m = mmap.mmap(f, 1 << 20)\nif os.fork() == 0: time.sleep(30)\nos._exit(0)",
+    "a process in its folder": "os.mkdir('d'); os.chdir('d')\nif os.fork() == 0: time.sleep(30)\nos._exit(0)",
+    "a closed folder": "os.chmod('/tmp', 0)",
+}
+LOOK = (
+    "import os, random, resource\nopen('/tmp/x', 'w').close()\nothers = ('1', str(os.getpid()))\n"
+    "print(os.listdir('/tmp'), oct(os.stat('/tmp').st_mode), random.random(), os.listdir('/proc/self/fd'),\n"
+    "      [p for p in os.listdir('/proc') if p.isdigit() and p not in others], os.getpriority(0, 0),\n"
+    "      [resource.getrlimit(n) for n in range(16)], open('/proc/1/stat').read().split()[18])"
+)
+
+
 def run(sandbox: Sandbox, source: str, limits: Limits = LIMITS) -> Execution:
     return sandbox.run(Job({"kind": "python", "source": source}, limits=limits))
 
@@ -198,6 +224,15 @@ def test_an_attack_leaves_nothing_to_the_next_program(sandbox: Sandbox) -> None:
         assert run(own, look).stdout == first.stdout != b""
         assert own.run(Job({"kind": "python", "source": "while True:\n    import os; os.fork()"}, limits=LIMITS))
         assert run(own, look).stdout == first.stdout
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
+@pytest.mark.parametrize("code", LEFT_BEHIND.values(), ids=LEFT_BEHIND.keys())
+def test_nothing_that_a_program_starts_or_leaves_meets_the_next_one(sandbox: Sandbox, code: str) -> None:
+    servers, before = sandbox.server_pids, run(sandbox, LOOK)
+    assert run(sandbox, f"import time\n{LIBC}{code}").seconds < 4
+    assert run(sandbox, LOOK).stdout == before.stdout != b""
+    assert sandbox.server_pids == servers
 
 
 def test_forged_status_lines_are_output_and_no_more(sandbox: Sandbox) -> None:
