@@ -14,6 +14,8 @@ import numpy as np
 from rl_reason.merging.methods.linear import linear
 from rl_reason.merging.methods.method import F32, Block, Blocks, Settings, parameters
 
+_POLE = 1e-6
+
 
 def model_stock(models: Sequence[F32], base: F32) -> F32:
     """t mean_k(x_k) + (1 - t) base, with t = N cos / (1 + (N - 1) cos) and cos the mean cosine of the task vectors
@@ -24,7 +26,7 @@ def model_stock(models: Sequence[F32], base: F32) -> F32:
 
 
 def ratio(gram: np.ndarray) -> float:
-    """t, of the task vectors' products [models, models]."""
+    """t, of the task vectors' products [models, models]; 0 where they cancel out, as their mean is the base itself."""
     count = len(gram)
     norms = np.sqrt(np.diag(gram))
     pairs = [
@@ -32,7 +34,8 @@ def ratio(gram: np.ndarray) -> float:
         for a, b in itertools.combinations(range(count), 2)
     ]
     cos = float(np.clip(math.fsum(pairs) / len(pairs), -1, 1))
-    return count * cos / (1 + (count - 1) * cos)
+    below = 1 + (count - 1) * cos
+    return count * cos / below if below > _POLE else 0.0
 
 
 def _between(models: Sequence[F32], base: F32, t: float) -> F32:

@@ -95,6 +95,10 @@ def test_model_stock_goes_as_far_as_the_angle_says():
     close(model_stock([row(2, 2), row(2, 1)], row(1, 1)), 1 + t, 1 + t / 2)
 
 
+def test_model_stock_of_opposite_task_vectors_is_the_base():
+    close(model_stock([row(2, 3), row(0, -1)], row(1, 1)), 1, 1)
+
+
 def test_sce_weighs_by_squares_and_leaves_out_what_disagrees():
     # squares 4 + 1 = 5 and 4 + 16 = 20: weights 0.2, 0.8; second element: 0.2 - 3.2 < 0, so -4 alone
     close(sce([row(2, 1), row(2, -4)], row(0, 0)), 2, -4)
