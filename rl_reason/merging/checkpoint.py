@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from rl_reason.errors import MergeError
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _LONGEST_HEADER = 100 << 20
+_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,9 @@ def _header(path: Path) -> dict[str, Tensor]:
             tensors[name] = Tensor(name, entry["dtype"], tuple(entry["shape"]), path, 8 + length + begin, end - begin)
         except (KeyError, TypeError, ValueError) as error:
             raise MergeError(f"{path}: the entry of {name} in its header is damaged") from error
+        width = _BYTES.get(str(entry["dtype"]))
+        if begin < 0 or end < begin or (width is not None and end - begin != width * math.prod(entry["shape"])):
+            raise MergeError(f"{path}: the bytes of {name} do not fit its shape {entry['shape']} of {entry['dtype']}")
         if 8 + length + end > size:
             raise MergeError(
                 f"{path} is cut off: {name} should end at byte {8 + length + end:,} and the file has {size:,}; "

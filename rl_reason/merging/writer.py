@@ -7,6 +7,7 @@ that an interrupted merge goes on where it stopped. The destination appears at t
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -110,7 +111,8 @@ class ModelWriter:
         self._handles: dict[str, int] = {}
         self._fresh: list[str] = []
         self._fresh_bytes = 0
-        self.done = self._begin(fingerprint)
+        layout = hashlib.sha256(b"\0".join(shard.header for shard in shards)).hexdigest()
+        self.done = self._begin(f"{fingerprint} {layout}")
         """Tensors that an interrupted merge has finished."""
 
     def write(self, name: str, offset: int, data: memoryview) -> None:
@@ -198,11 +200,17 @@ class ModelWriter:
     def _resumed(self, fingerprint: str) -> set[str] | None:
         try:
             first, *lines = (self.folder / _JOURNAL).read_text(encoding="utf-8").splitlines()
-            if json.loads(first) != {"fingerprint": fingerprint}:
+            if json.loads(first) != {"fingerprint": fingerprint} or not all(map(self._whole, self._shards)):
                 return None
             return {json.loads(line) for line in lines if line.endswith('"')}  # the last one may be cut off
         except (OSError, ValueError):
             return None
+
+    def _whole(self, shard: Shard) -> bool:
+        """Whether a file of an interrupted merge is there, in full size and with its header."""
+        path = self.folder / shard.file
+        with path.open("rb") as file:
+            return path.stat().st_size == shard.size and file.read(len(shard.header)) == shard.header
 
     def _place(self, name: str) -> tuple[str, tuple[int, int]]:
         return next((shard.file, shard.places[name]) for shard in self._shards if name in shard.places)

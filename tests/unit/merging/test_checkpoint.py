@@ -30,6 +30,11 @@ def header_only(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
 
 
+def misfit(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"shape":[8]', b'"shape":[7]', 1))
+
+
 def rubbish(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\xff" * 100)
 
@@ -59,6 +64,7 @@ def torn_config(folder: Path) -> None:
     [
         (cut, "is cut off: model.norm.weight should end at byte"),
         (header_only, "is no safetensors file, or is cut off (40 bytes)"),
+        (misfit, "do not fit its shape [7] of F32"),
         (rubbish, "is no safetensors file, or is cut off (100 bytes)"),
         (index, f"lacks the tensor model.lost.weight that {INDEX} says it has"),
         (no_shard, "cannot read"),

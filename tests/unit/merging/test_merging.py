@@ -231,6 +231,22 @@ def test_an_interrupted_merge_of_other_sources_is_begun_anew(folder: Path, monke
     assert seen[0] == 0 and not list(folder.glob(".*"))
 
 
+@pytest.mark.parametrize("between", ["another shard size", "a lost shard"])
+def test_what_does_not_fit_an_interrupted_merge_begins_it_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, between: str
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.ModelWriter, "finish", lambda *rest: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            merged(folder, pair("linear"), shard_bytes=400)
+    if between == "a lost shard":
+        next((folder / ".out.merging").glob("model-00002*")).unlink()
+    out = merged(folder, pair("linear"), shard_bytes=400 if between == "a lost shard" else 1 << 30)
+    whole = load(merged(folder, pair("linear"), "whole"))
+    found = load(out)
+    assert found.keys() == whole.keys() and all(np.array_equal(found[name], whole[name]) for name in whole)
+
+
 def test_a_full_disk_is_found_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(writer.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100})())
     with pytest.raises(MergeError, match=r"has 0\.00 GB free and the merged model needs"):
