@@ -68,7 +68,7 @@ class MagPrune:
     }
 
     def measure(self, passes: Passes, size: int, given: Mapping[str, float]) -> None:
-        """Nothing: ranks are those within a row, and blocks have whole rows."""
+        """Nothing: ranks are those within a row, and blocks have whole rows (of a vector, so much as a block holds)."""
 
     def thin(self, delta: F32, place: Place, given: Mapping[str, float], measured: object) -> F32:
         """One block of it."""

@@ -12,14 +12,14 @@ import numpy as np
 
 from rl_reason.merging.methods.linear import linear
 from rl_reason.merging.methods.method import F32, Block, Blocks, Parameter, Settings, parameters
+from rl_reason.merging.methods.products import products, summed
 
 _TINY = 1e-12
 
 
 def karcher(models: Sequence[F32], *, max_iter: int = 10, tol: float = 1e-5) -> F32:
     """Iterates m <- exp_m(mean_k log_m(u_k)) from the mean of the directions u_k; lengths are averaged."""
-    gram = np.array([[float(np.dot(a.ravel(), b.ravel())) for b in models] for a in models])
-    return linear(models, factors(gram, max_iter=max_iter, tol=tol), normalize=False)
+    return linear(models, factors(products(models), max_iter=max_iter, tol=tol), normalize=False)
 
 
 def factors(gram: np.ndarray, *, max_iter: int, tol: float) -> list[float]:
@@ -66,10 +66,7 @@ class Karcher:
 
     def measure(self, blocks: Blocks, settings: Settings) -> list[float]:
         """The factors."""
-        gram = np.zeros(())
-        for block in blocks():
-            vectors = [model.ravel() for model in block.models]
-            gram = gram + np.array([[float(np.dot(a, b)) for b in vectors] for a in vectors])
+        gram = summed(block.models for block in blocks())
         return factors(gram, max_iter=int(settings.overall["max_iter"]), tol=settings.overall["tol"])
 
     def merge(self, block: Block, settings: Settings, measured: object) -> F32:

@@ -13,6 +13,7 @@ import numpy as np
 
 from rl_reason.merging.methods.linear import linear
 from rl_reason.merging.methods.method import F32, Block, Blocks, Settings, parameters
+from rl_reason.merging.methods.products import products, summed
 
 _POLE = 1e-6
 
@@ -21,8 +22,7 @@ def model_stock(models: Sequence[F32], base: F32) -> F32:
     """t mean_k(x_k) + (1 - t) base, with t = N cos / (1 + (N - 1) cos) and cos the mean cosine of the task vectors
     (paper eq. 4 and §4).
     """
-    gram = np.array([[np.dot((a - base).ravel(), (b - base).ravel()) for b in models] for a in models])
-    return _between(models, base, ratio(gram))
+    return _between(models, base, ratio(products([model - base for model in models])))
 
 
 def ratio(gram: np.ndarray) -> float:
@@ -56,11 +56,7 @@ class ModelStock:
 
     def measure(self, blocks: Blocks, settings: Settings) -> float:
         """t."""
-        gram = np.zeros(())
-        for block in blocks():
-            deltas = [delta.ravel() for delta in block.deltas]
-            gram = gram + np.array([[float(np.dot(a, b)) for b in deltas] for a in deltas])
-        return ratio(gram)
+        return ratio(summed(block.deltas for block in blocks()))
 
     def merge(self, block: Block, settings: Settings, measured: object) -> F32:
         """As in the equation."""

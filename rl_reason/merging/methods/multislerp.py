@@ -14,14 +14,14 @@ import numpy as np
 
 from rl_reason.merging.methods.linear import linear, total
 from rl_reason.merging.methods.method import F32, Block, Blocks, Parameter, Settings, parameters
+from rl_reason.merging.methods.products import products, summed
 
 _TINY = 1e-12
 
 
 def multislerp(models: Sequence[F32], weights: Sequence[float], *, normalize_weights: bool = True) -> F32:
     """The direction of sum_k w_k x_k / |x_k|, with the length sum_k w_k |x_k|."""
-    gram = np.array([[float(np.dot(a.ravel(), b.ravel())) for b in models] for a in models])
-    return linear(models, factors(gram, weights, normalize_weights=normalize_weights), normalize=False)
+    return linear(models, factors(products(models), weights, normalize_weights=normalize_weights), normalize=False)
 
 
 def factors(gram: np.ndarray, weights: Sequence[float], *, normalize_weights: bool) -> list[float]:
@@ -47,10 +47,7 @@ class MultiSlerp:
 
     def measure(self, blocks: Blocks, settings: Settings) -> list[float]:
         """The factors."""
-        gram = np.zeros(())
-        for block in blocks():
-            vectors = [vector.ravel() for vector in _vectors(block)]
-            gram = gram + np.array([[float(np.dot(a, b)) for b in vectors] for a in vectors])
+        gram = summed(_vectors(block) for block in blocks())
         weights = [given["weight"] for given in settings.per_model]
         return factors(gram, weights, normalize_weights=bool(settings.overall["normalize_weights"]))
 

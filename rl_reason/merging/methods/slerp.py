@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from rl_reason.merging.methods.method import F32, Block, Blocks, Parameter, Settings, parameters
+from rl_reason.merging.methods.products import products, summed
 
 COLINEAR = 0.9995
 """From this cosine on (either sign) the interpolation is linear, as mergekit has it."""
@@ -15,7 +16,7 @@ COLINEAR = 0.9995
 
 def slerp(first: F32, second: F32, t: float) -> F32:
     """sin((1-t) a) / sin(a) first + sin(t a) / sin(a) second, a being their angle; linear where they are aligned."""
-    return _mixed(first, second, *shares(cosine(*_products(first, second)), t))
+    return _mixed(first, second, *shares(cosine(products([first, second])), t))
 
 
 def shares(cos: float, t: float) -> tuple[float, float]:
@@ -26,15 +27,10 @@ def shares(cos: float, t: float) -> tuple[float, float]:
     return math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
 
 
-def cosine(dot: float, first_square: float, second_square: float) -> float:
-    """Of the angle between two vectors; 1 where one is zero, which has no direction."""
-    norms = math.sqrt(first_square * second_square)
-    return max(-1.0, min(1.0, dot / norms)) if norms > 0 else 1.0
-
-
-def _products(first: F32, second: F32) -> tuple[float, float, float]:
-    first, second = first.ravel(), second.ravel()
-    return float(np.dot(first, second)), float(np.dot(first, first)), float(np.dot(second, second))
+def cosine(gram: np.ndarray) -> float:
+    """Of the angle between two vectors, from their products [2, 2]; 1 where one is zero, which has no direction."""
+    norms = math.sqrt(gram[0, 0] * gram[1, 1])
+    return max(-1.0, min(1.0, float(gram[0, 1]) / norms)) if norms > 0 else 1.0
 
 
 def _mixed(first: F32, second: F32, a: float, b: float) -> F32:
@@ -53,12 +49,8 @@ class Slerp:
     overall = parameters(t=Parameter("how far from the base model to the other one", None, 0, 1))
 
     def measure(self, blocks: Blocks, settings: Settings) -> float:
-        """The cosine of the whole tensors; products are summed in float64."""
-        sums = np.zeros(3)
-        for block in blocks():
-            assert block.base is not None
-            sums += _products(block.base, block.models[0])
-        return cosine(*sums)
+        """The cosine of the whole tensors."""
+        return cosine(summed([block.base, block.models[0]] for block in blocks() if block.base is not None))
 
     def merge(self, block: Block, settings: Settings, measured: object) -> F32:
         """As in the equation."""
