@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rl_reason.merging.evolution.data_flow import used_layers
 from rl_reason.merging.evolution.modeling_data_flow import DataFlowConfig, DataFlowForCausalLM, Path, config_of
 
 
@@ -18,11 +19,9 @@ def compose(models: Sequence[Any], content: Mapping[str, Any]) -> DataFlowForCau
     import torch
 
     first = models[0]
-    steps = [(int(model), int(layer)) for model, layer in content["path"]]
-    stored = list(dict.fromkeys(steps))
-    kinds = [(getattr(models[model].config, "layer_types", None) or [])[layer : layer + 1] for model, layer in steps]
-    numbers = [stored.index(step) for step in steps]
-    config = config_of(first.config.to_dict(), numbers, content["scales"], [one[0] for one in kinds if one])
+    types = [getattr(model.config, "layer_types", None) for model in models]
+    stored, numbers, kinds = used_layers(content, types)
+    config = config_of(first.config.to_dict(), numbers, content["scales"], kinds)
     with torch.device("meta"):
         made = DataFlowForCausalLM(DataFlowConfig(**config))
     made.inner.model.embed_tokens = first.model.embed_tokens

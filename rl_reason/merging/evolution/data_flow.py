@@ -57,19 +57,12 @@ def plan_data_flow(decoders: Sequence[Decoder], content: Mapping[str, Any]) -> P
     from rl_reason.merging.evolution.modeling_data_flow import config_of
 
     first = decoders[0]
-    steps = [(int(model), int(layer)) for model, layer in content["path"]]
-    stored = list(dict.fromkeys(steps))
+    stored, numbers, kinds = used_layers(content, [one.checkpoint.config.get("layer_types") for one in decoders])
     outputs = [_copied(f"inner.{name}", tensor) for name, tensor in {**first.before, **first.after}.items()]
     for number, (model, layer) in enumerate(stored):
         for rest, tensor in decoders[model].layers[layer].items():
             outputs.append(_copied(f"inner.{first.stem}.{number}.{rest}", tensor))
-    kinds = [(decoders[model].checkpoint.config.get("layer_types") or [])[layer : layer + 1] for model, layer in steps]
-    config = config_of(
-        first.checkpoint.config,
-        [stored.index(step) for step in steps],
-        content["scales"],
-        [one[0] for one in kinds if one],
-    )
+    config = config_of(first.checkpoint.config, numbers, content["scales"], kinds)
     folder = first.checkpoint.folder
     recipe = json.dumps({"data_flow": [str(one.checkpoint.folder) for one in decoders], **content})
     return Plan(
@@ -79,6 +72,25 @@ def plan_data_flow(decoders: Sequence[Decoder], content: Mapping[str, Any]) -> P
         {**carried_files(folder, folder), CODE.name: CODE},
         recipe,
     )
+
+
+def used_layers(
+    content: Mapping[str, Any], kinds: Sequence[Sequence[str] | None]
+) -> tuple[list[tuple[int, int]], list[int], list[str]]:
+    """What a path needs.
+
+    Args:
+        content: of a candidate of `DataFlowSpace`.
+        kinds: of each model its config's `layer_types`, None if it has none.
+
+    Returns:
+        The layers to be stored, once each: (model, layer); of each step of the path the number of its stored layer; of
+        each step its layer's type, or nothing if models have none.
+    """
+    steps = [(int(model), int(layer)) for model, layer in content["path"]]
+    stored = list(dict.fromkeys(steps))
+    typed = [each[layer] for model, layer in steps if (each := kinds[model]) is not None]
+    return stored, [stored.index(step) for step in steps], typed
 
 
 def _copied(name: str, tensor: Tensor) -> Output:
