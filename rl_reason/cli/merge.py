@@ -33,8 +33,9 @@ def merge_command(
     """Merge models into a new one. Everything is checked before the first weight is read; called again after an
     interruption, it goes on where it stopped.
 
-    Example: rl-reason merge recipes/merging/slerp.yaml --out merged
+    Example: rl-reason merge recipes/merging/slerp_by_part.yaml --out merged
     """
+    shard_bytes = _bytes(shard_size)
     read = read_recipe(recipe)
     plan = plan_merge(read, seed=seed)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -44,7 +45,7 @@ def merge_command(
         console.print(f"would write {out}: {summary(plan)}", markup=False)
         return
     with shown(plan) as told:
-        merge(plan, out, shard_bytes=_bytes(shard_size), threads=threads, on_progress=told)
+        merge(plan, out, shard_bytes=shard_bytes, threads=threads, on_progress=told)
     console.print(f"{out}: {summary(plan)}", markup=False)
 
 

@@ -15,7 +15,7 @@ _LAYER = re.compile(r"^(?P<stem>(?:.*\.)?(?:layers|h|blocks))\.(?P<layer>\d+)\.(
 _FIRST = ("embed", "wte", "wpe")
 _DEPTH = ("num_hidden_layers", "n_layer", "num_layers")
 """Names that configs have for the number of layers."""
-HEAD, EMBEDDING = "lm_head.weight", "embed_tokens"
+_HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def decoder(checkpoint: Checkpoint) -> Decoder:
     if sorted(layers) != list(range(len(layers))):
         raise MergeError(f"{checkpoint.folder} lacks layer {min(set(range(max(layers))) - set(layers))} of {stem}")
     if checkpoint.tied:
-        after.pop(HEAD, None)  # a copy of the embedding, which some files carry along
+        after.pop(_HEAD, None)  # a copy of the embedding, which some files carry along
     return Decoder(checkpoint, stem, tuple(layers[k] for k in range(len(layers))), before, after)
 
 

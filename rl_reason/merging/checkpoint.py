@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from rl_reason.errors import MergeError
+from rl_reason.merging.dtypes import STORED
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _LONGEST_HEADER = 100 << 20
-_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+_BYTES = {name: stored.itemsize for name, stored in STORED.items()} | {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}
 
 
 @dataclass(frozen=True, slots=True)

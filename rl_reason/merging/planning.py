@@ -40,12 +40,14 @@ class _Planner:
         self._lead = self._models[recipe.base if recipe.base in self._models else paths[0]]
         self._vocabulary: Vocabulary | None = None
         self._named = self._lead
+        self._tokens: dict[Path, Mapping[str, int]] = {}
         if recipe.tokenizer is not None:
             path = self._lead.checkpoint.folder if recipe.tokenizer == "base" else Path(recipe.tokenizer)
             if path not in self._models:
                 known = ", ".join(map(str, self._models))
                 raise ConfigError(f"{recipe.path}: tokenizer_source {path} is none of the models: {known}")
             self._named, self._vocabulary = self._models[path], vocabulary_of(path)
+            self._tokens = {one: vocabulary_of(one).tokens for one in self._models}
 
     def plan(self) -> Plan:
         recipe = self._recipe
@@ -58,7 +60,7 @@ class _Planner:
             for layer in range(count):
                 prefix, depth = f"{self._lead.stem}.{len(taken)}.", layer / (count - 1) if count > 1 else 1.0
                 outputs += self._tensors(part, layer, prefix, depth=depth, layer=layer)
-                taken.append((part.inputs[0].layers or (0, 0))[0] + layer)
+                taken.append((self._lead_input(part).layers or (0, 0))[0] + layer)
         outputs += self._tensors(last, _AFTER, "", depth=0.0, layer=self._count(last) - 1)  # 0: as mergekit has it
         rows = next((one.shape[0] for one in outputs if self._vocabulary and self._vocabulary.concerns(one.name)), None)
         dtype = recipe.out_dtype or recipe.dtype
@@ -92,10 +94,8 @@ class _Planner:
 
     def _tensors(self, part: Slice, which: int, prefix: str, *, depth: float, layer: int) -> list[Output]:
         """The outputs of one layer of a slice, or of what comes before or after the layers."""
-        recipe, method = self._recipe, self._recipe.method
-        inputs = self._inputs(part)
-        base = self._base_input(part) if method.base != "none" and recipe.base else None
-        lead = base or inputs[0]
+        inputs, lead = self._inputs(part), self._lead_input(part)
+        base = lead if self._has_base else None
         names = self._of(lead, which)
         outputs: list[Output] = []
         for name in names:
@@ -111,6 +111,14 @@ class _Planner:
     def _inputs(self, part: Slice) -> list[Input]:
         """The models of a slice, the base apart where the method has one."""
         return [one for one in part.inputs if self._recipe.method.base == "none" or one.model != self._recipe.base]
+
+    @property
+    def _has_base(self) -> bool:
+        return self._recipe.method.base != "none" and self._recipe.base is not None
+
+    def _lead_input(self, part: Slice) -> Input:
+        """Whose tensors' names and config count in a slice: the base, or the first model."""
+        return self._base_input(part) if self._has_base else part.inputs[0]
 
     def _of(self, one: Input, which: int) -> Mapping[str, Tensor]:
         model = self._models[one.model]
@@ -199,7 +207,7 @@ class _Planner:
         own = self._named.checkpoint.tensors[where.name]
         if own.dtype != tensor.dtype:
             raise MergeError(f"{where.name} is {own.dtype} in {own.path} and {tensor.dtype} in {tensor.path}")
-        return self._vocabulary.source(tensor, own)
+        return self._vocabulary.source(tensor, self._tokens[tensor.path.parent], own)
 
     def _values(
         self, wanted: Mapping[str, Parameter], where: Where, given: Sequence[Mapping[str, Value]], one: Input | None

@@ -13,7 +13,7 @@ from rl_reason.errors import ConfigError
 from rl_reason.merging.dtypes import NAMES
 from rl_reason.merging.methods import METHODS
 from rl_reason.merging.methods.method import Method, Parameter
-from rl_reason.merging.parameters import Constant, Value, value
+from rl_reason.merging.parameters import Value, value
 
 _TOP = (
     "merge_method",
@@ -301,12 +301,6 @@ class _Reader:
 
     def _say(self, at: Location, message: str) -> None:
         self._problems.append(f"{self._document.mark_of(at)}: {message}")
-
-
-def flag(values: Mapping[str, Value], name: str, default: float) -> float:
-    """A parameter that cannot change over a model, or its default."""
-    found = values.get(name)
-    return found.value if isinstance(found, Constant) else default
 
 
 def _nearest(name: str, among: Sequence[str] | Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rl_reason.errors import MergeError
 from rl_reason.merging.blocks import Files, SourceTensors, rows_of
 from rl_reason.merging.card import card
 from rl_reason.merging.checkpoint import read_at
@@ -46,11 +47,12 @@ def merge(
     Raises:
         MergeError: the destination is taken, the disk is full, a source is damaged.
     """
+    fingerprint = plan.fingerprint()
     threads = threads or min(8, len(os.sched_getaffinity(0)))
     _keep_freed_memory()
     with (
         Files() as files,
-        ModelWriter(destination, lay_out(plan.outputs, shard_bytes), plan.fingerprint()) as writer,
+        ModelWriter(destination, lay_out(plan.outputs, shard_bytes), fingerprint) as writer,
         ThreadPoolExecutor(threads) as pool,
     ):
         left = [output for output in plan.outputs if output.name not in writer.done]
@@ -66,6 +68,8 @@ def merge(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+        if plan.fingerprint() != fingerprint:
+            raise MergeError("a source model was changed while it was merged; call the same again, it begins anew")
         writer.finish(plan.config, plan.files, card(plan))
 
 

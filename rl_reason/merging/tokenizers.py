@@ -42,16 +42,14 @@ class Vocabulary:
         """Whether a tensor has a row for each token."""
         return any(part in name for part in _BY_TOKEN)
 
-    def source(self, tensor: Tensor, own: Tensor) -> Source:
+    def source(self, tensor: Tensor, theirs: Mapping[str, int], own: Tensor) -> Source:
         """The rows of a model's tensor in this vocabulary's order.
 
         Args:
             tensor: of the model.
+            theirs: the model's tokens.
             own: the same tensor of the model whose vocabulary this is.
         """
-        if tensor.path.parent == self.folder:
-            return Source(tensor)
-        theirs = vocabulary_of(tensor.path.parent).tokens
         if theirs == self.tokens and tensor.shape == own.shape:
             return Source(tensor)
         rows = -1 - np.arange(own.shape[0], dtype=np.int64)  # the own row, unless the model has one

@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import struct
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,19 +44,9 @@ class Shard:
 
 def nbytes(output: Output) -> int:
     """Bytes of a tensor of the result."""
-    count = 1
-    for extent in output.shape:
-        count *= extent
-    return count * (STORED[output.dtype].itemsize if output.dtype in STORED else _width_of(output))
-
-
-def _width_of(output: Output) -> int:
-    """Of a type that is only copied."""
-    tensor = output.models[0].tensor
-    count = 1
-    for extent in tensor.shape:
-        count *= extent
-    return tensor.nbytes // max(1, count)
+    if output.method is None:
+        return output.models[0].tensor.nbytes
+    return math.prod(output.shape) * STORED[output.dtype].itemsize
 
 
 def lay_out(outputs: Sequence[Output], shard_bytes: int) -> list[Shard]:
@@ -108,6 +100,7 @@ class ModelWriter:
         self._lock = threading.Lock()
         if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
             raise MergeError(f"{destination} is there already; name another folder or remove it")
+        self._places = {name: (shard.file, *place) for shard in shards for name, place in shard.places.items()}
         self._handles: dict[str, int] = {}
         self._fresh: list[str] = []
         self._fresh_bytes = 0
@@ -117,7 +110,7 @@ class ModelWriter:
 
     def write(self, name: str, offset: int, data: memoryview) -> None:
         """Put bytes of a tensor at an offset in it. From any thread."""
-        file, (start, _) = self._place(name)
+        file, start, _ = self._places[name]
         with _saying(self.folder):
             at = start + offset
             while data:
@@ -128,7 +121,7 @@ class ModelWriter:
         """All of a tensor is written."""
         with self._lock:
             self._fresh.append(name)
-            self._fresh_bytes += self._place(name)[1][1]
+            self._fresh_bytes += self._places[name][2]
             if self._fresh_bytes >= _JOURNAL_EVERY_BYTES:
                 self.journal()
 
@@ -138,26 +131,27 @@ class ModelWriter:
             for handle in self._handles.values():
                 os.fdatasync(handle)
             with (self.folder / _JOURNAL).open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(name) + "\n" for name in self._fresh)
+                file.writelines(map(_line, self._fresh))
                 file.flush()
                 os.fsync(file.fileno())
         self.done |= set(self._fresh)
         self._fresh, self._fresh_bytes = [], 0
 
     def finish(self, config: Mapping[str, Any], files: Mapping[str, Path], card: str) -> None:
-        """Write what else belongs to the model and move the folder into place."""
+        """Write what else belongs to the model and move the folder into place, when all of it is on the disk."""
+        texts = {"config.json": json.dumps(config, indent=2) + "\n", "README.md": card}
+        if len(self._shards) > 1:
+            placed = {name: shard.file for shard in self._shards for name in shard.places}
+            total = sum(size for shard in self._shards for _, size in shard.places.values())
+            index = {"metadata": {"total_size": total}, "weight_map": placed}
+            texts[INDEX] = json.dumps(index, indent=2) + "\n"
         with _saying(self.folder):
             for handle in self._handles.values():
                 os.fdatasync(handle)
-            (self.folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            for name, text in texts.items():
+                _write(self.folder / name, text)
             for name, path in files.items():
                 shutil.copyfile(path, self.folder / name)
-            (self.folder / "README.md").write_text(card, encoding="utf-8")
-            if len(self._shards) > 1:
-                placed = {name: shard.file for shard in self._shards for name in shard.places}
-                total = sum(size for shard in self._shards for _, size in shard.places.values())
-                index = {"metadata": {"total_size": total}, "weight_map": placed}
-                (self.folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
             (self.folder / _JOURNAL).unlink(missing_ok=True)
             if self._destination.exists():
                 self._destination.rmdir()
@@ -176,26 +170,35 @@ class ModelWriter:
 
     def _begin(self, fingerprint: str) -> set[str]:
         done = self._resumed(fingerprint)
-        needed = sum(shard.size for shard in self._shards)
         with _saying(self.folder):
             if done is None:
-                shutil.rmtree(self.folder, ignore_errors=True)
-                self._destination.parent.mkdir(parents=True, exist_ok=True)
-                free = shutil.disk_usage(self._destination.parent).free
-                if free < needed:
-                    raise MergeError(
-                        f"{self._destination.parent} has {free / 1e9:.2f} GB free and the merged model needs "
-                        f"{needed / 1e9:.2f} GB"
-                    )
-                self.folder.mkdir()
+                self._make(fingerprint)
+            else:  # written anew, as the last line may be cut off
+                _write(self.folder / _JOURNAL, _line({"fingerprint": fingerprint}) + "".join(map(_line, sorted(done))))
             for shard in self._shards:
-                self._handles[shard.file] = os.open(self.folder / shard.file, os.O_RDWR | os.O_CREAT, 0o644)
-            if done is None:
-                for shard in self._shards:
-                    _reserve(self._handles[shard.file], shard.size)
-                    os.pwrite(self._handles[shard.file], shard.header, 0)
-                (self.folder / _JOURNAL).write_text(json.dumps({"fingerprint": fingerprint}) + "\n", encoding="utf-8")
+                self._handles[shard.file] = os.open(self.folder / shard.file, os.O_RDWR)
         return done or set()
+
+    def _make(self, fingerprint: str) -> None:
+        """The folder with empty shards in full size; nothing is left of it when there is no room."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._destination.parent.mkdir(parents=True, exist_ok=True)
+        free, needed = shutil.disk_usage(self._destination.parent).free, sum(shard.size for shard in self._shards)
+        if free < needed:
+            raise MergeError(
+                f"{self._destination.parent} has {free / 1e9:.2f} GB free and the merged model needs "
+                f"{needed / 1e9:.2f} GB"
+            )
+        self.folder.mkdir()
+        try:
+            for shard in self._shards:
+                with (self.folder / shard.file).open("wb") as file:
+                    _reserve(file.fileno(), shard.size)
+                    os.pwrite(file.fileno(), shard.header, 0)
+            _write(self.folder / _JOURNAL, _line({"fingerprint": fingerprint}))
+        except OSError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     def _resumed(self, fingerprint: str) -> set[str] | None:
         try:
@@ -212,8 +215,17 @@ class ModelWriter:
         with path.open("rb") as file:
             return path.stat().st_size == shard.size and file.read(len(shard.header)) == shard.header
 
-    def _place(self, name: str) -> tuple[str, tuple[int, int]]:
-        return next((shard.file, shard.places[name]) for shard in self._shards if name in shard.places)
+
+def _line(value: Any) -> str:
+    return json.dumps(value) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """To the disk itself."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _reserve(handle: int, size: int) -> None:
@@ -226,20 +238,12 @@ def _reserve(handle: int, size: int) -> None:
         os.ftruncate(handle, size)
 
 
-class _saying:
+@contextmanager
+def _saying(folder: Path) -> Iterator[None]:
     """Turns an error of the disk into one that says what to do."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, OSError):
-            raise MergeError(
-                f"cannot write {self._folder}: {error.strerror}; make room and call the same again, "
-                "it goes on where it stopped"
-            ) from error
+    try:
+        yield
+    except OSError as error:
+        raise MergeError(
+            f"cannot write {folder}: {error.strerror}; make room and call the same again, it goes on where it stopped"
+        ) from error

@@ -262,6 +262,48 @@ def test_a_full_disk_is_found_before_the_work(folder: Path, monkeypatch: pytest.
     assert not (folder / "out").exists()
 
 
+def test_a_disk_without_room_keeps_nothing_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(handle: int, offset: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer.os, "posix_fallocate", full)
+    with pytest.raises(MergeError, match="No space left on device"):
+        merged(folder, pair("linear"))
+    assert not list(folder.glob(".*"))
+
+
+def test_a_journal_whose_last_line_is_cut_off_is_written_anew(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def stopped(self: writer.ModelWriter, *rest: Any) -> None:
+        self.journal()
+        raise KeyboardInterrupt
+
+    journal = folder / ".out.merging" / "journal.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.ModelWriter, "finish", stopped)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                merged(folder, pair("linear"))
+            journal.write_text(journal.read_text()[:-3])
+    lines = journal.read_text().splitlines()
+    assert len(lines) == 10 and all(line.endswith('"') for line in lines[1:-1])
+    seen: list[int] = []
+    merged(folder, pair("linear"), on_progress=seen.append)
+    assert seen[0] > 0
+
+
+def test_a_source_that_is_written_over_meanwhile_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    finished = writer.ModelWriter.finished
+
+    def rewriting(self: writer.ModelWriter, name: str) -> None:
+        os.utime(folder / "b" / "model.safetensors", ns=(1, 1))
+        finished(self, name)
+
+    monkeypatch.setattr(writer.ModelWriter, "finished", rewriting)
+    with pytest.raises(MergeError, match="a source model was changed while it was merged"):
+        merged(folder, pair("linear"))
+    assert not (folder / "out").exists()
+
+
 def test_a_source_that_shrinks_while_it_is_read_is_told(folder: Path):
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(pair("linear")))
