@@ -32,6 +32,10 @@ STAGES: dict[str, Callable[..., Mapping[str, Any] | None]] = {
 }
 
 
+LEAVE_A_MODEL = frozenset({"sft", "rl", "merge", "evolve"})
+"""Kinds of stages whose model the stages after them begin with."""
+
+
 def run(recipe: Recipe, out: Path) -> None:
     """Run all stages of a recipe in run folder `out`, then write the report and print the closing table.
 
@@ -43,6 +47,7 @@ def run(recipe: Recipe, out: Path) -> None:
         text = dump_recipe(recipe)
         folder.write_resolved(text)
         session = Session(recipe, folder, console, stop, resources)
+        check_merges(session)
         pending = [
             number for number in range(1, len(recipe.stages) + 1) if not stage_folder(session, number).finished()
         ]
@@ -50,7 +55,6 @@ def run(recipe: Recipe, out: Path) -> None:
             models = [recipe.model.path, *(choice.path for choice in recipe.rewards.models)]
             parents = [Path(path) for path in models if path]
             folder.record_start(recipe=text, seeds={"recipe": recipe.seed}, parents=parents)
-        check_merges(session)
         model = first_model(session)
         for number, stage in enumerate(recipe.stages, start=1):
             of_stage = stage_folder(session, number)
@@ -81,7 +85,7 @@ def run_stage(session: Session, stage: Any, model: Path | None, folder: StageFol
 
 
 def check_merges(session: Session) -> None:
-    """Read all merge recipes before the first stage begins, with the names that models will have by then.
+    """Read the merge recipes still to come before a stage begins, with the names that models will have by then.
 
     Raises:
         ConfigError: one of them is wrong.
@@ -89,9 +93,10 @@ def check_merges(session: Session) -> None:
     names: dict[str, Path] = {}
     for number, stage in enumerate(session.recipe.stages, start=1):
         folder = stage_folder(session, number)
-        if stage.kind == "merge":
+        if stage.kind == "merge" and not folder.finished():
             read_recipe(Path(stage.recipe), {merge.PREVIOUS: folder.model, **names})
-        names[folder.label] = folder.model
+        if stage.kind in LEAVE_A_MODEL:
+            names[folder.label] = folder.model
 
 
 def stage_folder(session: Session, number: int) -> StageFolder:

@@ -1,4 +1,4 @@
-"""Rules about stages that train nothing: those that make data, and merges."""
+"""Rules about stages that make data."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ from pathlib import Path
 
 from rl_reason.config.document import Location, Problem, show
 from rl_reason.config.schema.curation import GenerateTests
-from rl_reason.config.schema.merging import Merge
 from rl_reason.config.schema.recipe import Recipe
 
 NO_FILE = "no such file. Relative paths begin at the folder of the recipe that has them."
 
 
-def needs_no_model(recipe: Recipe) -> bool:
-    """Whether no stage of the recipe computes with a model."""
-    return all(
-        isinstance(stage, Merge) or (isinstance(stage, GenerateTests) and not stage.attempts) for stage in recipe.stages
-    )
-
-
 def broken_curation_rules(recipe: Recipe) -> Iterator[Problem]:
-    """Every contradiction in `generate_tests` and `merge` stages."""
+    """Every contradiction in `generate_tests` stages."""
     for index, stage in enumerate(recipe.stages):
         if isinstance(stage, GenerateTests):
             yield from _generate_tests(stage, ("stages", index), recipe)
-        elif isinstance(stage, Merge) and not Path(stage.recipe).is_file():
-            yield Problem(("stages", index, "recipe"), show(stage.recipe), NO_FILE)
 
 
 def _generate_tests(stage: GenerateTests, here: Location, recipe: Recipe) -> Iterator[Problem]:

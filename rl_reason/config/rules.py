@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rl_reason.config.curation_rules import broken_curation_rules, needs_no_model
+from rl_reason.config.curation_rules import broken_curation_rules
 from rl_reason.config.document import Location, Problem, show
+from rl_reason.config.merging_rules import broken_merging_rules
 from rl_reason.config.reward_rules import broken_reward_rules
 from rl_reason.config.schema.curation import GenerateTests
 from rl_reason.config.schema.data import DatasetsSource, FileSource, ReasoningGymSource, Source
+from rl_reason.config.schema.evolution import Evolve
+from rl_reason.config.schema.merging import Merge
 from rl_reason.config.schema.recipe import Recipe
 from rl_reason.config.schema.stages import Eval, JsonlTraces, Rl, Sampling, Sft
 
@@ -86,15 +89,25 @@ def broken_rules(recipe: Recipe) -> Iterator[Problem]:
             yield from _rl(stage, here, recipe)
         elif isinstance(stage, Eval):
             yield from _eval(stage, here, recipe)
+        elif isinstance(stage, Evolve):
+            yield from _evolve(stage, here, recipe)
         elif isinstance(stage, GenerateTests) and stage.attempts:
             yield from _full_distribution(stage.sampling, here, "engines draw from the whole distribution")
     yield from broken_reward_rules(recipe)
     yield from broken_curation_rules(recipe)
+    yield from broken_merging_rules(recipe)
 
 
 def looks_local(name: str) -> bool:
     """Whether a model or data set is meant as a path and not as a name on the hub."""
     return name.startswith((".", "/", "~"))
+
+
+def needs_no_model(recipe: Recipe) -> bool:
+    """Whether no stage of the recipe computes with the recipe's model."""
+    return all(
+        isinstance(stage, Merge) or (isinstance(stage, GenerateTests) and not stage.attempts) for stage in recipe.stages
+    )
 
 
 def _model(recipe: Recipe) -> Iterator[Problem]:
@@ -134,7 +147,7 @@ def _lengths(recipe: Recipe) -> Iterator[Problem]:
         message = f"more than engine.max_context_tokens = {context}: lower it."
         yield Problem(("sync", "canary_tokens"), str(recipe.sync.canary_tokens), message, involves=(at,))
     for index, stage in enumerate(recipe.stages):
-        if not isinstance(stage, Rl | Eval):
+        if not isinstance(stage, Rl | Eval | Evolve):
             continue
         new, prompt = stage.sampling.max_new_tokens, recipe.data.max_prompt_tokens
         if prompt + new > context:
@@ -254,7 +267,7 @@ def _sync(recipe: Recipe) -> Iterator[Problem]:
 def _rewards(recipe: Recipe) -> Iterator[Problem]:
     verifiers, models = recipe.rewards.verifiers, recipe.rewards.models
     here: Location = ("rewards", "verifiers")
-    judged = [stage.kind for stage in recipe.stages if isinstance(stage, Rl | Eval)]
+    judged = [stage.kind for stage in recipe.stages if isinstance(stage, Rl | Eval | Evolve)]
     if judged and not verifiers and not models:
         message = (
             f"the {judged[0]} stage needs someone to judge: `- name: boxed_math`, say (`rl-reason verifier list`)."
@@ -342,6 +355,18 @@ def _eval(stage: Eval, here: Location, recipe: Recipe) -> Iterator[Problem]:
                 involves=((*here, "responses_per_prompt"),),
             )
     yield from _heldout(stage.prompts, here, recipe)
+
+
+def _evolve(stage: Evolve, here: Location, recipe: Recipe) -> Iterator[Problem]:
+    available = _most(recipe.data.train)
+    if not recipe.data.train:
+        yield Problem(
+            ("data", "train"), "[]", "the evolve stage searches on training problems: give at least one source."
+        )
+    elif available is not None and available <= stage.validation:
+        message = f"data.train has at most {available} problems, and some must be left to search on: lower it."
+        yield Problem((*here, "validation"), str(stage.validation), message, involves=(("data", "train"),))
+    yield from _heldout(None, here, recipe)
 
 
 def _full_distribution(sampling: Sampling, here: Location, why: str) -> Iterator[Problem]:

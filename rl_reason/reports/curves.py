@@ -110,7 +110,7 @@ CHARTS: tuple[Chart, ...] = (
 )
 
 
-_OF_VERIFIER = re.compile(r"^(?P<time>time/)?verifier/(?P<name>.+)/(?P<figure>[a-z0-9_]+)$")
+_OF_VERIFIER = re.compile(r"^(?:time/)?verifier/(?P<name>.+)/(?P<figure>[a-z0-9_]+)$")
 
 
 def verifier_charts(rows: Sequence[Mapping[str, Any]]) -> tuple[Chart, ...]:

@@ -47,6 +47,19 @@ def test_a_merge_recipe_that_is_wrong_stops_the_run_before_its_first_stage(tmp_p
     assert not (tmp_path / "out" / "scratch-model").exists() and not list((tmp_path / "out").glob("stages/*/*/*"))
 
 
+def test_a_stage_that_leaves_no_model_is_none_of_the_runs_models(tmp_path: Path):
+    judged = "rewards: {verifiers: [{name: boxed_math}]}\n"
+    heldout = RECIPE.replace(
+        "stages:", "  heldout: [{kind: reasoning_gym, task: chain_sum, size: 4, seed: 2}]\nstages:"
+    )
+    (tmp_path / "recipe.yaml").write_text(
+        judged + heldout.replace("  - kind: merge", "  - kind: eval\n  - kind: merge")
+    )
+    (tmp_path / "average.yaml").write_text(SUM.replace("previous", "02-eval"))
+    with pytest.raises(ConfigError, match="02-eval is no folder and none of the run's models previous, 01-sft"):
+        run(load_recipe(tmp_path / "recipe.yaml"), tmp_path / "out")
+
+
 def test_models_of_a_run_are_merged_and_passed_on(tmp_path: Path):
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
     recipe.write_text(RECIPE + "    name: sum\n")
@@ -59,4 +72,5 @@ def test_models_of_a_run_are_merged_and_passed_on(tmp_path: Path):
     for one, four in zip(before.parameters(), after.parameters(), strict=True):
         assert torch.allclose(4 * one, four, atol=1e-5)
     assert "02-sum" in (out / "report.html").read_text()
+    (tmp_path / "average.yaml").write_text("a finished merge's recipe is not read again")
     assert "nothing to do" in finish(start(recipe, out))

@@ -25,7 +25,7 @@ class ParameterSearch(Section):
     groups: int = Field(default=1, ge=1)
     """Groups of neighbouring layers with values of their own; divides the layers. Default: the reported models'."""
     highest_weight: float = Field(default=1.0, gt=0)
-    """Weights are from 0 to this. Default: the paper's."""
+    """Weights are from 0 to this. Default: 1; the paper states where weights start and no bound."""
     trials: int = Field(default=1000, ge=1)
     """Candidates in all, rounded up to whole generations. Default: the paper's."""
     population: int | None = Field(default=None, ge=4)
@@ -66,6 +66,6 @@ class Evolve(Section):
     batch: int | None = Field(default=None, ge=1)
     """Problems that a generation is evaluated on, others for each. Null (the default): all, the paper's for weights."""
     sigma: float = Field(default=1 / 6, gt=0, le=0.25)
-    """Width of the distribution at the start. Default: the paper's."""
+    """Width of the distribution at the start. Default: the paper's in parameter space."""
     sampling: Sampling = Sampling()
     """Limits of the responses; they are greedy whatever the temperature."""
