@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rl_reason.errors import MergeError
@@ -16,6 +17,7 @@ _FIRST = ("embed", "wte", "wpe")
 _DEPTH = ("num_hidden_layers", "n_layer", "num_layers")
 """Names that configs have for the number of layers."""
 _HEAD = "lm_head.weight"
+_EMBEDDINGS = ("embed_tokens.weight", "wte.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Decoder:
     """Embeddings."""
     after: Mapping[str, Tensor]
     """Final norm and head."""
+
+    def by_name(self, name: str) -> Tensor | None:
+        """One of the tensors that are outside the layers."""
+        return self.before.get(name) or self.after.get(name)
 
 
 def decoder(checkpoint: Checkpoint) -> Decoder:
@@ -61,6 +67,20 @@ def decoder(checkpoint: Checkpoint) -> Decoder:
     if checkpoint.tied:
         after.pop(_HEAD, None)  # a copy of the embedding, which some files carry along
     return Decoder(checkpoint, stem, tuple(layers[k] for k in range(len(layers))), before, after)
+
+
+def with_heads(decoders: Mapping[Path, Decoder]) -> tuple[dict[Path, Decoder], bool]:
+    """Where some have a head and others use their embedding as one: all with heads, and whether any had to be given
+    one (the embedding, twice).
+    """
+    if len({_HEAD in one.after for one in decoders.values()}) < 2:
+        return dict(decoders), False
+    return {path: one if _HEAD in one.after else _with_head(one) for path, one in decoders.items()}, True
+
+
+def _with_head(one: Decoder) -> Decoder:
+    embedding = next((tensor for name, tensor in one.before.items() if name.endswith(_EMBEDDINGS)), None)
+    return one if embedding is None else replace(one, after={**one.after, _HEAD: embedding})
 
 
 def restacked_config(

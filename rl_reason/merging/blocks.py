@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -10,13 +9,12 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rl_reason.errors import MergeError
 from rl_reason.merging.checkpoint import Tensor, read_at
 from rl_reason.merging.dtypes import STORED, Raw, widened
 from rl_reason.merging.methods.method import F32, Block
-from rl_reason.merging.plan import Output, Source
+from rl_reason.merging.plan import Output, Rows, Source
 
 BLOCK = 1 << 18
 """Elements of a block, unless one row has more: what a core's cache holds of a few arrays. The cut is a function of the
@@ -57,16 +55,20 @@ class SourceTensors:
     def __init__(self, files: Files, output: Output) -> None:
         self._files, self._output = files, output
         self._held: dict[int, Raw] = {}
+        self._padding: dict[int, F32] = {}
+        """Source -> the row that its vocabulary is padded with."""
+        rows = rows_of(output.shape)[0]
         if sum(source.tensor.nbytes for source in output.sources) <= HELD_BYTES:
-            self._held = {k: self._rows(source, 0, rows_of(output.shape)[0]) for k, source in enumerate(output.sources)}
+            whole = {k: one.tensor for k, one in enumerate(output.sources) if one.rows is None}
+            self._held = {k: self._read(tensor, 0, rows) for k, tensor in whole.items()}
+        for number, source in enumerate(output.sources):
+            if source.rows is not None and source.padding:
+                self._padding[number] = self._mean(source.rows, rows - source.padding)
 
     def blocks(self, only: int | None = None) -> Iterator[Block]:
         """One pass, over all models or one."""
         output = self._output
-        rows, width = rows_of(output.shape)
-        step = max(1, BLOCK // width)
-        for start in range(0, rows, step):
-            stop = min(rows, start + step)
+        for start, stop in self._cuts(rows_of(output.shape)[0]):
             models = [
                 self._values(number, source, start, stop)
                 for number, source in enumerate(output.models)
@@ -75,36 +77,49 @@ class SourceTensors:
             base = self._values(len(output.models), output.base, start, stop) if output.base is not None else None
             yield Block(tuple(models), base, start, output.shape)
 
+    def _cuts(self, rows: int) -> Iterator[tuple[int, int]]:
+        step = max(1, BLOCK // rows_of(self._output.shape)[1])
+        return ((start, min(rows, start + step)) for start in range(0, rows, step))
+
     def _values(self, number: int, source: Source, start: int, stop: int) -> F32:
-        raw = self._held[number][start:stop] if number in self._held else self._rows(source, start, stop)
-        return widened(raw, source.tensor.dtype)
+        if source.rows is not None:
+            found = self._picked(source.rows, start, stop)
+            if number in self._padding:
+                found[max(0, len(source.rows[0].at) - source.padding - start) :] = self._padding[number]
+            return found
+        raw = self._held[number][start:stop] if number in self._held else self._read(source.tensor, start, stop)
+        return widened(raw[:, 0] if len(self._output.shape) < 2 else raw, source.tensor.dtype)
 
-    def _rows(self, source: Source, start: int, stop: int) -> Raw:
-        width = rows_of(source.tensor.shape)[1]
-        found = np.empty((stop - start, width), STORED[source.tensor.dtype])
-        if source.rows is None:
-            self._read(source.tensor, start, found)
-        else:
-            wanted = source.rows[start:stop]
-            breaks = np.flatnonzero(np.abs(np.diff(wanted)) != 1) + 1  # runs of rows that follow each other
-            for begin, end in itertools.pairwise((0, *breaks.tolist(), len(wanted))):
-                self._read_run(source, wanted[begin:end], found[begin:end])
-        return found[:, 0] if len(self._output.shape) < 2 else found
+    def _picked(self, rows: Sequence[Rows], start: int, stop: int) -> F32:
+        """The mean of what each has."""
+        total = np.zeros((stop - start, rows_of(self._output.shape)[1]), np.float32)
+        count = np.zeros((stop - start, 1), np.float32)
+        for one in rows:
+            wanted = one.at[start:stop]
+            there = np.flatnonzero(wanted >= 0)
+            breaks = np.flatnonzero((np.diff(wanted[there]) != 1) | (np.diff(there) != 1)) + 1
+            for run in np.split(there, breaks) if len(there) else ():  # rows that follow each other, on both sides
+                first = int(wanted[run[0]])
+                total[run[0] : run[-1] + 1] += widened(
+                    self._read(one.tensor, first, first + len(run)), one.tensor.dtype
+                )
+            count[there] += 1
+        total /= np.maximum(count, 1)
+        return total
 
-    def _read_run(self, source: Source, wanted: NDArray[np.int64], into: Raw) -> None:
-        own = bool(wanted[0] >= 0)
-        first = int(wanted[0] if own else -1 - wanted[0])
-        if (len(wanted) > 1 and (wanted[1] > wanted[0]) != own) or (wanted[-1] >= 0) != own:  # runs the other way
-            for place in range(len(wanted)):
-                self._read_run(source, wanted[place : place + 1], into[place : place + 1])
-            return
-        assert own or source.absent is not None
-        self._read(source.tensor if own else source.absent, first, into)
+    def _mean(self, rows: Sequence[Rows], count: int) -> F32:
+        total = np.zeros(rows_of(self._output.shape)[1], np.float64)
+        for start, stop in self._cuts(count):
+            total += self._picked(rows, start, stop).sum(0, dtype=np.float64)
+        return (total / count).astype(np.float32)  # [elements of a row]
 
-    def _read(self, tensor: Tensor | None, row: int, into: Raw) -> None:
-        assert tensor is not None and STORED[tensor.dtype] == into.dtype
-        offset = tensor.start + row * into.shape[1] * into.itemsize
-        read_at(self._files.handle(tensor.path), _bytes(into), offset, f"{tensor.path} ({tensor.name})")
+    def _read(self, tensor: Tensor, start: int, stop: int) -> Raw:
+        """Rows [stop - start, elements of a row]."""
+        found = np.empty((stop - start, rows_of(tensor.shape)[1]), STORED[tensor.dtype])
+        offset = tensor.start + start * found.shape[1] * found.itemsize
+        data = found.reshape(-1).view(np.uint8).data
+        read_at(self._files.handle(tensor.path), data, offset, f"{tensor.path} ({tensor.name})")
+        return found
 
 
 def rows_of(shape: Sequence[int]) -> tuple[int, int]:
@@ -112,7 +127,3 @@ def rows_of(shape: Sequence[int]) -> tuple[int, int]:
     if not shape:
         return 1, 1
     return shape[0], math.prod(shape[1:])
-
-
-def _bytes(array: Raw) -> memoryview:
-    return array.reshape(-1).view(np.uint8).data

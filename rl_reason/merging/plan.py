@@ -16,14 +16,23 @@ from rl_reason.merging.methods.method import Method, Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One tensor that goes into another."""
+class Rows:
+    """Rows of one tensor."""
 
     tensor: Tensor
-    rows: NDArray[np.int64] | None = None
-    """Which of its rows, in this order, where vocabularies differ; None: all as they are. -1 - k: row k of `absent`."""
-    absent: Tensor | None = None
-    """Has the rows that the tensor lacks."""
+    at: NDArray[np.int64]
+    """Of each row of the result, which row of the tensor it is; -1: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One tensor that goes into another: as it is, or put together of rows where vocabularies differ."""
+
+    tensor: Tensor
+    rows: tuple[Rows, ...] | None = None
+    """None: as it is. Else each row is the mean of the rows that these have for it, and zero where none has one."""
+    padding: int = 0
+    """So many rows more, at the end, are the mean of all rows before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,8 @@ class Plan:
     """config.json of the result."""
     files: Mapping[str, Path] = field(default_factory=dict[str, Path])
     """Name -> file to copy: tokenizer, generation settings."""
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Name -> file that is made: a tokenizer of several."""
     recipe: str = ""
     """Its text."""
     seed: int = 0
@@ -67,6 +78,8 @@ class Plan:
             for path in checkpoint.files:
                 about = path.stat()
                 seen.update(f"\0{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}".encode())
+        for name, text in self.texts.items():
+            seen.update(f"\0{name}\0{text}".encode())
         for output in self.outputs:
             seen.update(f"\0{output.name}\0{output.dtype}\0{output.shape}".encode())
         return seen.hexdigest()

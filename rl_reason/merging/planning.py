@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rl_reason.errors import ConfigError, MergeError
-from rl_reason.merging.architecture import decoder, restacked_config
+from rl_reason.merging.architecture import decoder, restacked_config, with_heads
 from rl_reason.merging.checkpoint import Tensor, open_checkpoint
 from rl_reason.merging.dtypes import NAMES, STORED, common, rounding
 from rl_reason.merging.methods.method import Parameter, Settings
 from rl_reason.merging.parameters import EachLayer, Value, Where
 from rl_reason.merging.plan import Output, Plan, Source
-from rl_reason.merging.recipe import Input, Recipe, Slice
-from rl_reason.merging.tokenizers import Vocabulary, carried_files, vocabulary_of
+from rl_reason.merging.recipe import Input, Recipe, Slice, TokenizerChoice
+from rl_reason.merging.tokenizers import (
+    TEMPLATE,
+    TOKENIZER,
+    Tokenizer,
+    Vocabulary,
+    carried_files,
+    extended,
+    tokenizer_of,
+    united,
+    usual_template,
+)
 
 _BEFORE, _AFTER = -1, -2
 
@@ -36,18 +47,33 @@ class _Planner:
         paths = [one.model for part in recipe.slices for one in part.inputs]
         base = [recipe.base] if recipe.base is not None and recipe.method.base != "none" else []
         wanted: dict[Path, None] = dict.fromkeys(base + paths)
-        self._models = {path: decoder(open_checkpoint(path)) for path in wanted}
+        self._models, self._untied = with_heads({path: decoder(open_checkpoint(path)) for path in wanted})
         self._lead = self._models[recipe.base if recipe.base in self._models else paths[0]]
-        self._vocabulary: Vocabulary | None = None
-        self._named = self._lead
-        self._tokens: dict[Path, Mapping[str, int]] = {}
-        if recipe.tokenizer is not None:
-            path = self._lead.checkpoint.folder if recipe.tokenizer == "base" else Path(recipe.tokenizer)
-            if path not in self._models:
+        self._tokenizers: dict[Path, Tokenizer] = {}
+        self._tokenizer_folder = self._lead.checkpoint.folder
+        self._texts: dict[str, str] = {}
+        self._vocabulary = self._settle_tokenizer(recipe.tokenizer) if recipe.tokenizer is not None else None
+        if recipe.chat_template is not None:
+            template = recipe.chat_template
+            self._texts[TEMPLATE] = usual_template(list(self._models)) if template == "auto" else template
+
+    def _settle_tokenizer(self, choice: TokenizerChoice) -> Vocabulary:
+        """Whose the tokenizer is; its text where it is nobody's alone."""
+        self._tokenizers = {one: tokenizer_of(one) for one in self._models}
+        lead = self._lead.checkpoint.folder
+        if isinstance(choice.source, Path):
+            self._tokenizer_folder = choice.source
+            if choice.source not in self._models:
                 known = ", ".join(map(str, self._models))
-                raise ConfigError(f"{recipe.path}: tokenizer_source {path} is none of the models: {known}")
-            self._named, self._vocabulary = self._models[path], vocabulary_of(path)
-            self._tokens = {one: vocabulary_of(one).tokens for one in self._models}
+                raise ConfigError(
+                    f"{self._recipe.path}: the tokenizer's {choice.source} is none of the models: {known}"
+                )
+        taken = self._tokenizers[self._tokenizer_folder]
+        others = [one for path, one in self._tokenizers.items() if path != lead]
+        made = extended(united([taken, *others]) if choice.source == "union" else taken, list(choice.tokens))
+        if made.tokens != taken.tokens:
+            self._texts[TOKENIZER] = json.dumps(made.document, ensure_ascii=False, indent=1)
+        return Vocabulary(made.tokens, choice.pad_to_multiple_of, choice.tokens)
 
     def plan(self) -> Plan:
         recipe = self._recipe
@@ -62,14 +88,18 @@ class _Planner:
                 outputs += self._tensors(part, layer, prefix, depth=depth, layer=layer)
                 taken.append((self._lead_input(part).layers or (0, 0))[0] + layer)
         outputs += self._tensors(last, _AFTER, "", depth=0.0, layer=self._count(last) - 1)  # 0: as mergekit has it
-        rows = next((one.shape[0] for one in outputs if self._vocabulary and self._vocabulary.concerns(one.name)), None)
+        rows = self._vocabulary.rows if self._vocabulary else None
         dtype = recipe.out_dtype or recipe.dtype
         lead, layers = self._lead.checkpoint, len(self._lead.layers)
         config = restacked_config(lead.config, taken, layers=layers, dtype=dtype, vocabulary=rows)
-        tokens = self._vocabulary.folder if self._vocabulary else self._lead.checkpoint.folder
+        named = self._models[self._tokenizer_folder].checkpoint.config
+        config |= {key: one for key, one in named.items() if key.endswith("_token_id") and key in config}
+        if self._untied:
+            config["tie_word_embeddings"] = False
         checkpoints = tuple(one.checkpoint for one in self._models.values())
-        files = carried_files(tokens, self._lead.checkpoint.folder)
-        return Plan(checkpoints, tuple(outputs), config, files, recipe.text, self._seed)
+        files = carried_files(self._tokenizer_folder, remade=TOKENIZER in self._texts)
+        files = {name: path for name, path in files.items() if name not in self._texts}
+        return Plan(checkpoints, tuple(outputs), config, files, self._texts, recipe.text, self._seed)
 
     def _same_architecture(self) -> None:
         lead = self._lead.checkpoint
@@ -174,7 +204,8 @@ class _Planner:
             rounding(dtype),
         )
         out = NAMES[recipe.out_dtype] if recipe.out_dtype else dtype
-        sources = tuple(self._source(one, where) for one in tensors)
+        source = self._sources(where, everything)
+        sources = tuple(source(one) for one in tensors)
         unchanged = method.name == "passthrough" and settings.per_model[0]["scale"] == 1 and out == tensors[0].dtype
         plain = unchanged and sources[0].rows is None
         return Output(
@@ -183,15 +214,15 @@ class _Planner:
             out,
             None if plain else method,
             sources,
-            self._source(base, where) if base else None,
+            source(base) if base else None,
             settings,
         )
 
     def _shape(self, where: Where, tensors: Sequence[Tensor]) -> tuple[int, ...]:
         first = tensors[0]
-        by_token = self._vocabulary is not None and self._vocabulary.concerns(where.name)
-        if by_token and len({tensor.shape[1:] for tensor in tensors}) == 1:
-            return self._named.checkpoint.tensors[where.name].shape
+        vocabulary = self._vocabulary
+        if vocabulary and vocabulary.concerns(where.name) and len({tensor.shape[1:] for tensor in tensors}) == 1:
+            return vocabulary.rows, *first.shape[1:]
         odd = next((tensor for tensor in tensors if tensor.shape != first.shape), None)
         if odd is None:
             return first.shape
@@ -201,13 +232,17 @@ class _Planner:
         ours, theirs = f"{list(first.shape)} in {first.path.parent}", f"{list(odd.shape)} in {odd.path.parent}"
         raise MergeError(f"{where.name} is {ours} and {theirs}{hint}")
 
-    def _source(self, tensor: Tensor, where: Where) -> Source:
-        if self._vocabulary is None or not self._vocabulary.concerns(where.name):
-            return Source(tensor)
-        own = self._named.checkpoint.tensors[where.name]
-        if own.dtype != tensor.dtype:
-            raise MergeError(f"{where.name} is {own.dtype} in {own.path} and {tensor.dtype} in {tensor.path}")
-        return self._vocabulary.source(tensor, self._tokens[tensor.path.parent], own)
+    def _sources(self, where: Where, tensors: Sequence[Tensor]) -> Callable[[Tensor], Source]:
+        """How each tensor of a name goes into the result: by token, or as it is."""
+        vocabulary = self._vocabulary
+        if vocabulary is None or not vocabulary.concerns(where.name):
+            return Source
+        everyones = {path: one.by_name(where.name) for path, one in self._models.items()}
+        having = {
+            path: one for path, one in everyones.items() if one is not None and one.shape[1:] == tensors[0].shape[1:]
+        }
+        found = vocabulary.sources(having, self._tokenizers, self._recipe.base)
+        return lambda tensor: found[tensor.path.parent]
 
     def _values(
         self, wanted: Mapping[str, Parameter], where: Where, given: Sequence[Mapping[str, Value]], one: Input | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,11 @@ _TOP = (
     "dtype",
     "out_dtype",
     "tokenizer_source",
+    "tokenizer",
+    "chat_template",
     "name",
 )
-_NOT_YET = {
-    "modules": "merging several modules of one model",
-    "tokenizer": "choosing the source of single tokens",
-    "chat_template": "replacing the chat template",
-}
+_NOT_YET = {"modules": "merging several modules of one model"}
 _NO_EFFECT = {"int8_mask"}
 """mergekit's parameters that change only how it works, not what comes out."""
 _ELSEWHERE = {name for method in METHODS.values() for name in (*method.per_model, *method.overall)} | {
@@ -67,6 +65,30 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenSource:
+    """What is said of the rows of one token; with neither `zero` nor `model`: they are found as any token's are."""
+
+    force: bool = False
+    """Models that have the token take them too."""
+    zero: bool = False
+    model: Path | None = None
+    """Whose row it is: that of the same token, unless one of the next two says another."""
+    token: str | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerChoice:
+    """Which tokenizer the result has, and where rows come from."""
+
+    source: str | Path
+    """"base" (the first model's where there is no base), "union", or a model's folder."""
+    tokens: Mapping[str, TokenSource] = field(default_factory=dict[str, TokenSource])
+    """Those that the tokenizer lacks are added to it."""
+    pad_to_multiple_of: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A whole recipe, checked for itself: no model has been looked at."""
 
@@ -77,8 +99,10 @@ class Recipe:
     dtype: str | None
     """torch's name; None: what a tensor's sources have in common."""
     out_dtype: str | None
-    tokenizer: str | Path | None
-    """"base", a model's folder, or None: the base's or first model's files as they are, vocabularies being equal."""
+    tokenizer: TokenizerChoice | None
+    """None: the base's or first model's files as they are, vocabularies being equal."""
+    chat_template: str | None
+    """Jinja, or "auto": the one that most of the models have."""
     text: str
     path: Path
     notes: tuple[str, ...] = ()
@@ -130,7 +154,8 @@ class _Reader:
             self._parameters(("parameters",), values.get("parameters"), method, overall=True),
             self._dtype("dtype"),
             self._dtype("out_dtype"),
-            self._tokenizer(base),
+            self._tokenizer(),
+            self._chat_template(),
             self._path.read_text(encoding="utf-8"),
             self._path,
             tuple(self._notes),
@@ -263,19 +288,66 @@ class _Reader:
         self._say((key,), f"{key} is one of {', '.join(NAMES)}, not {written!r}{_nearest(str(written), NAMES)}")
         return None
 
-    def _tokenizer(self, base: Path | None) -> str | Path | None:
-        written = self._document.values.get("tokenizer_source")
-        at = ("tokenizer_source",)
-        if written is None or written == "base":
-            return written
-        if written == "union":
-            self._say(
-                at, "tokenizer_source: union is not supported; give base, or a model whose tokenizer is to be used"
-            )
+    def _tokenizer(self) -> TokenizerChoice | None:
+        values = self._document.values
+        short, section = values.get("tokenizer_source"), values.get("tokenizer")
+        at: Location = ("tokenizer",)
+        if section is None:
+            return None if short is None else TokenizerChoice(self._whose(("tokenizer_source",), short))
+        if short is not None:
+            self._say(("tokenizer_source",), "give either tokenizer_source or tokenizer, not both")
+        if not self._keys(at, section, ("source", "tokens", "pad_to_multiple_of"), needed=()):
             return None
-        if isinstance(written, str):
-            return self._model(at, written.removeprefix("model:"))
-        self._say(at, f"tokenizer_source is base or a model's path, not {written!r}")
+        multiple = section.get("pad_to_multiple_of") or 1
+        if type(multiple) is not int or multiple < 1:
+            self._say((*at, "pad_to_multiple_of"), f"pad_to_multiple_of is a whole number, not {multiple!r}")
+            multiple = 1
+        tokens = section.get("tokens") or {}
+        if not isinstance(tokens, Mapping):
+            self._say((*at, "tokens"), "tokens map a token to its source")
+            tokens = {}
+        sources = {str(token): self._token((*at, "tokens", token), one) for token, one in tokens.items()}
+        return TokenizerChoice(self._whose((*at, "source"), section.get("source", "union")), sources, multiple)
+
+    def _whose(self, at: Location, written: Any) -> str | Path:
+        if written in ("base", "union"):
+            return written
+        return self._model(at, written.removeprefix("model:") if isinstance(written, str) else written)
+
+    def _token(self, at: Location, written: Any) -> TokenSource:
+        if not self._keys(at, written, ("source", "force"), needed=()):
+            return TokenSource()
+        force, source, here = written.get("force", False), written.get("source"), (*at, "source")
+        if not isinstance(force, bool):
+            self._say((*at, "force"), f"force is true or false, not {force!r}")
+        if source is None:
+            if force:
+                self._say(at, "force needs a source")
+            return TokenSource()
+        kind = source.get("kind") if isinstance(source, Mapping) else None
+        if kind is None:
+            return TokenSource(force, model=self._model(here, source))
+        if kind == "zero" and self._keys(here, source, ("kind",), needed=()):
+            return TokenSource(force, zero=True)
+        if kind == "model_token" and self._keys(
+            here, source, ("kind", "model", "token", "token_id"), needed=("model",)
+        ):
+            token, number = source.get("token"), source.get("token_id")
+            if isinstance(token, str) == (type(number) is int):
+                self._say(here, "give exactly one of token (a text) and token_id (a number)")
+            return TokenSource(force, model=self._model((*here, "model"), source["model"]), token=token, number=number)
+        if kind not in ("zero", "model_token"):
+            self._say((*here, "kind"), f"kind is zero or model_token, not {kind!r}")
+        return TokenSource()
+
+    def _chat_template(self) -> str | None:
+        written = self._document.values.get("chat_template")
+        if written is None or written == "auto" or (isinstance(written, str) and "{" in written):
+            return written
+        self._say(
+            ("chat_template",),
+            f"chat_template is auto or the Jinja text itself, not {written!r}: mergekit's named ones are not shipped",
+        )
         return None
 
     def _list(self, at: Location, written: Any) -> Sequence[Any]:

@@ -70,7 +70,7 @@ def merge(
             raise
         if plan.fingerprint() != fingerprint:
             raise MergeError("a source model was changed while it was merged; call the same again, it begins anew")
-        writer.finish(plan.config, plan.files, card(plan))
+        writer.finish(plan.config, plan.files, {**plan.texts, "README.md": card(plan)})
 
 
 def _keep_freed_memory() -> None:

@@ -137,9 +137,9 @@ class ModelWriter:
         self.done |= set(self._fresh)
         self._fresh, self._fresh_bytes = [], 0
 
-    def finish(self, config: Mapping[str, Any], files: Mapping[str, Path], card: str) -> None:
+    def finish(self, config: Mapping[str, Any], files: Mapping[str, Path], texts: Mapping[str, str]) -> None:
         """Write what else belongs to the model and move the folder into place, when all of it is on the disk."""
-        texts = {"config.json": json.dumps(config, indent=2) + "\n", "README.md": card}
+        texts = {"config.json": json.dumps(config, indent=2) + "\n", **texts}
         if len(self._shards) > 1:
             placed = {name: shard.file for shard in self._shards for name in shard.places}
             total = sum(size for shard in self._shards for _, size in shard.places.values())

@@ -69,8 +69,8 @@ def plan_data_flow(decoders: Sequence[Decoder], content: Mapping[str, Any]) -> P
         tuple(one.checkpoint for one in decoders),
         tuple(outputs),
         config,
-        {**carried_files(folder, folder), CODE.name: CODE},
-        recipe,
+        {**carried_files(folder), CODE.name: CODE},
+        recipe=recipe,
     )
 
 

@@ -13,7 +13,7 @@ from rl_reason.errors import ConfigError, MergeError
 from rl_reason.merging.planning import plan_merge
 from rl_reason.merging.recipe import read_recipe
 from rl_reason.merging.run import merge
-from rl_reason.merging.tokenizers import vocabulary_of
+from rl_reason.merging.tokenizers import tokenizer_of
 
 BY_TOKEN = ("model.embed_tokens.weight", "lm_head.weight")
 
@@ -42,7 +42,8 @@ def models(tmp_path: Path) -> Path:
 def merged(folder: Path, alone: str, source: str, names: str = "ABC") -> Path:
     """All but one model have weight 0, so the result is how that one was lined up."""
     entries = "".join(f"- {{model: {name}, parameters: {{weight: {int(name == alone)}}}}}\n" for name in names)
-    text = f"merge_method: linear\nbase_model: A\nmodels:\n{entries}tokenizer_source: {source}\n"
+    tokenizer = source if ":" in source else f"tokenizer_source: {source}"
+    text = f"merge_method: linear\nbase_model: A\nmodels:\n{entries}{tokenizer}\n"
     (folder / "recipe.yaml").write_text(text)
     merge(plan_merge(read_recipe(folder / "recipe.yaml")), folder / "out")
     return folder / "out"
@@ -51,15 +52,17 @@ def merged(folder: Path, alone: str, source: str, names: str = "ABC") -> Path:
 @pytest.mark.parametrize(
     ("alone", "source", "rows"),
     [
-        # the first five of each are mergekit 0.1.5's rows, its whole result
-        ("A", "base", [100, 101, 102, 103, 104, 105, 106, 107]),
-        ("B", "base", [200, 201, 203, 202, 104, 105, 106, 107]),
-        ("C", "base", [300, 301, 302, 103, 305, 105, 106, 107]),
-        ("B", "A", [200, 201, 203, 202, 104, 105, 106, 107]),
-        # mergekit's result, but for what a model lacks: the named model's row
+        # mergekit 0.1.5's results
+        ("A", "base", [100, 101, 102, 103, 104]),
+        ("B", "base", [200, 201, 203, 202, 104]),
+        ("C", "base", [300, 301, 302, 103, 305]),
+        ("B", "A", [200, 201, 203, 202, 104]),
         ("B", "B", [200, 201, 202, 203, 204, 205]),
-        ("A", "B", [100, 101, 103, 102, 204, 205]),
-        ("C", "B", [300, 301, 202, 302, 303, 304]),
+        ("A", "B", [100, 101, 103, 102, (204 + 303) / 2, (205 + 304) / 2]),
+        ("C", "B", [300, 301, 103, 302, 303, 304]),
+        ("A", "union", [100, 101, 102, 103, 104, (204 + 303) / 2, (205 + 304) / 2]),
+        ("B", "union", [200, 201, 203, 202, 104, 204, 205]),
+        ("C", "union", [300, 301, 302, 103, 305, 303, 304]),
     ],
 )
 def test_rows_go_by_token(models: Path, alone: str, source: str, rows: list[int]) -> None:
@@ -68,30 +71,71 @@ def test_rows_go_by_token(models: Path, alone: str, source: str, rows: list[int]
     assert found[BY_TOKEN[0]].tolist() == [[row, row] for row in rows]
     assert found[BY_TOKEN[1]].tolist() == [[row + 1000, row + 1000] for row in rows]
     assert json.loads((out / "config.json").read_text())["vocab_size"] == len(rows)
-    named = models / ("A" if source == "base" else source)
-    assert (out / "tokenizer.json").read_bytes() == (named / "tokenizer.json").read_bytes()
+    if source != "union":
+        named = models / ("A" if source == "base" else source)
+        assert (out / "tokenizer.json").read_bytes() == (named / "tokenizer.json").read_bytes()
+
+
+@pytest.mark.parametrize("source", ["A", "P"])
+def test_padding_is_left_out(models: Path, source: str) -> None:
+    found = load_file(merged(models, "P", source, "AP") / "model.safetensors")
+    assert found[BY_TOKEN[0]][:, 0].tolist() == [400, 401, 402, 403, 404]
+
+
+def test_padding_is_the_mean_of_all_tokens(models: Path) -> None:
+    out = merged(models, "B", "\ntokenizer: {source: base, pad_to_multiple_of: 4}")
+    rows = [200, 201, 203, 202, 104]
+    found = load_file(out / "model.safetensors")[BY_TOKEN[0]][:, 0]
+    assert found.tolist() == [*rows, 182, 182, 182] and sum(rows) / 5 == 182
+    assert json.loads((out / "config.json").read_text())["vocab_size"] == 8
+
+
+SOURCES = """
+tokenizer:
+  source: base
+  tokens:
+    b: {source: B}
+    c: {source: {kind: zero}, force: true}
+    d: {source: {kind: model_token, model: C, token: f}}
+    new: {source: {kind: model_token, model: B, token_id: 1}}
+    nowhere: {}
+"""
 
 
 @pytest.mark.parametrize(
-    ("source", "rows"),
+    ("alone", "rows"),
     [
-        ("A", [400, 401, 402, 403, 404, 105, 106, 107]),
-        ("P", [400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411]),
+        ("A", [100, 101, 102, 0, 104, 201, 0]),
+        ("B", [200, 201, 203, 0, 304, 201, 0]),
+        ("C", [300, 301, 302, 0, 305, 201, 0]),
     ],
 )
-def test_the_same_tokens_in_another_padding(models: Path, source: str, rows: list[int]) -> None:
-    found = load_file(merged(models, "P", source, "AP") / "model.safetensors")
-    assert found[BY_TOKEN[0]][:, 0].tolist() == rows
+def test_single_tokens_have_sources_of_their_own(models: Path, alone: str, rows: list[int]) -> None:
+    out = merged(models, alone, SOURCES)
+    assert load_file(out / "model.safetensors")[BY_TOKEN[0]][:, 0].tolist() == rows
+    assert [one["content"] for one in json.loads((out / "tokenizer.json").read_text())["added_tokens"]] == [
+        "new",
+        "nowhere",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("{source: P}", "'d' should come from .*P, which is none of the models: .*A, .*B, .*C"),
+        ("{source: B}", "'d' should come from .*B, which has no 'd'"),
+        ("{source: {kind: model_token, model: B, token: z}}", "which has no 'z'"),
+        ("{source: {kind: model_token, model: B, token_id: 6}}", "which has no number 6"),
+    ],
+)
+def test_a_row_from_where_there_is_none(models: Path, source: str, says: str) -> None:
+    with pytest.raises(MergeError, match=says):
+        merged(models, "A", f"\ntokenizer: {{source: base, tokens: {{d: {source}}}}}")
 
 
 def test_a_model_that_takes_no_part_cannot_lend_its_tokenizer(models: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tokenizer_source .*P is none of the models: .*A, .*B, .*C"):
+    with pytest.raises(ConfigError, match=r"the tokenizer's .*P is none of the models: .*A, .*B, .*C"):
         merged(models, "A", "P")
-
-
-def test_union_is_refused_by_name(models: Path) -> None:
-    with pytest.raises(ConfigError, match=r"recipe.yaml:7: tokenizer_source: union is not supported; give base, or"):
-        merged(models, "A", "union")
 
 
 def test_tokens_of_a_unigram_model_and_added_ones(tmp_path: Path) -> None:
@@ -100,7 +144,7 @@ def test_tokens_of_a_unigram_model_and_added_ones(tmp_path: Path) -> None:
         "added_tokens": [{"id": 2, "content": "<|im_start|>"}],
     }
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
-    assert vocabulary_of(tmp_path).tokens == {"<unk>": 0, "a": 1, "<|im_start|>": 2}
+    assert tokenizer_of(tmp_path).tokens == {"<unk>": 0, "a": 1, "<|im_start|>": 2}
 
 
 @pytest.mark.parametrize(
@@ -115,4 +159,4 @@ def test_a_tokenizer_that_cannot_be_read(tmp_path: Path, content: str | None, sa
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(MergeError, match=says):
-        vocabulary_of(tmp_path)
+        tokenizer_of(tmp_path)
