@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from rl_reason.config.schema.data import DatasetsSource, FileSource, ReasoningGymSource, Source
 from rl_reason.config.schema.recipe import Recipe
 from rl_reason.config.schema.stages import GeneratedTraces, Sft, Traces
@@ -17,6 +19,7 @@ from rl_reason.data.parquet import read_parquet
 from rl_reason.data.prompts import LoadedPrompts, Problem, over_long, refuse_or_skip
 from rl_reason.data.render import ChatRenderer
 from rl_reason.data.traces import Trace, chain_sum_traces, read_traces
+from rl_reason.errors import DataError
 from rl_reason.types import Prompt, TrainingSequence
 
 FILE_READERS = {"jsonl": read_jsonl, "parquet": read_parquet}
@@ -169,4 +172,9 @@ def _traces(recipe: Recipe, section: Traces) -> list[Trace]:
     )
     loaded = LoadedPrompts([trace.prompt for trace in traces], problems)
     refuse_or_skip(loaded, recipe.data.on_bad_line, name=section.path)
-    return traces
+    if section.count is None:
+        return traces
+    if section.count > len(traces):
+        raise DataError(f"{section.path} has {len(traces)} good traces, and count asks for {section.count}: lower it")
+    drawn = np.random.default_rng([recipe.seed, len(traces)]).permutation(len(traces))[: section.count]
+    return [traces[number] for number in sorted(drawn)]

@@ -152,6 +152,7 @@ FROZEN = [
     "stages.sft.traces.jsonl.path",
     "stages.sft.traces.jsonl.prompt_field",
     "stages.sft.traces.jsonl.response_field",
+    "stages.sft.traces.jsonl.count",
     "stages.sft.epochs",
     "stages.sft.steps",
     "stages.sft.batch_sequences",

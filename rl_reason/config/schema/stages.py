@@ -82,6 +82,9 @@ class JsonlTraces(Section):
     """Field that holds the problem's text. Default: the commonest name."""
     response_field: Text = "response"
     """Field that holds the whole response, reasoning included. Default: the commonest name."""
+    count: int | None = Field(default=None, ge=1)
+    """How many of its traces, drawn by the recipe's seed: a mix of data is files with counts (Typhoon2-R1, table 6).
+    Null (the default): all of them."""
 
 
 Traces = Annotated[GeneratedTraces | JsonlTraces, Field(discriminator="kind")]

@@ -49,6 +49,20 @@ def test_held_out_problems_are_neither_trained_on_nor_imitated(tmp_path, rendere
     assert sequences[0].loss_mask.tolist() == [False, False, False, True, True]
 
 
+def test_a_mix_of_demonstrations_is_files_with_counts(tmp_path, rendered_by):
+    recipe = recipe_of(tmp_path, train=[(str(number), "2") for number in range(20)], heldout=[("5+5", "10")])
+
+    def drawn(count, seed):
+        traces = recipe.stages[0].traces[0].model_copy(update={"count": count})
+        stage = recipe.stages[0].model_copy(update={"traces": (traces,)})
+        sequences, _ = demonstrations(recipe.model_copy(update={"seed": seed}), stage, rendered_by)
+        return [tuple(sequence.tokens) for sequence in sequences]
+
+    assert len(set(drawn(7, 1))) == 7 and drawn(7, 1) == drawn(7, 1) != drawn(7, 2)
+    with pytest.raises(DataError, match=r"train\.jsonl has 20 good traces, and count asks for 21: lower it"):
+        drawn(21, 1)
+
+
 def test_a_broken_line_is_named_and_refused(tmp_path, rendered_by):
     recipe = recipe_of(tmp_path, train=[("1+1", "2"), ("2+2", "")], heldout=[("5+5", "10")])
     with pytest.raises(DataError, match=r"train\.jsonl:2: answer"):
