@@ -43,6 +43,20 @@ LEARNER = "rl_reason.learner.deepspeed_learner:DeepSpeedLearner"
 def begin_engines(starting: Starting, recipe: Recipe, model: Path) -> list[RemoteEngine]:
     """All engines of the recipe; usable after `starting.wait()`."""
     engine = recipe.engine
+    return starting.begin_engines(
+        _engine_parts(recipe, model), _placements(starting, recipe, engine.count, engine.tensor_parallel, {})
+    )
+
+
+def begin_engine(starting: Starting, recipe: Recipe, model: Path, number: int) -> RemoteEngine:
+    """One of them by itself."""
+    engine = recipe.engine
+    place = _placements(starting, recipe, engine.count, engine.tensor_parallel, {})[number]
+    return starting.begin_engines([_engine_parts(recipe, model)[number]], [place])[0]
+
+
+def _engine_parts(recipe: Recipe, model: Path) -> list[Part]:
+    engine = recipe.engine
     arguments: dict[str, Any] = {
         "model_path": model,
         "dtype": engine.dtype,
@@ -58,12 +72,11 @@ def begin_engines(starting: Starting, recipe: Recipe, model: Path) -> list[Remot
             "transport": recipe.sync.transport,
             "threads": None if on_gpu(recipe) else cores_each(engine.count),
         }
-    parts = [Part(ENGINES[engine.kind], arguments) for _ in range(engine.count)]
     if recipe.sync.transport in BROADCASTS:
         # Ranks of the broadcast: the learner's sender is 0, then the workers of engine after engine.
         offsets = range(1, 1 + engine.count * engine.tensor_parallel, engine.tensor_parallel)
-        parts = [Part(ENGINES[engine.kind], {**arguments, "transfer_rank_offset": offset}) for offset in offsets]
-    return starting.begin_engines(parts, _placements(starting, recipe, engine.count, engine.tensor_parallel, {}))
+        return [Part(ENGINES[engine.kind], {**arguments, "transfer_rank_offset": offset}) for offset in offsets]
+    return [Part(ENGINES[engine.kind], arguments) for _ in range(engine.count)]
 
 
 def begin_sft_learner(

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from rl_reason.errors import RolloutError
+from rl_reason.errors import DeadActorError, RolloutError
 from rl_reason.evaluation.evaluate import Rollout, evaluate
 from rl_reason.merging.evolution.candidate import Candidate, Outcome
 from rl_reason.types import Prompt
@@ -28,9 +28,15 @@ class Worker:
     """Makes the engine run this candidate."""
     rollout: Rollout
     """Greedy, one response a prompt, by that engine."""
+    renewed: Callable[[], Worker]
+    """Another one in its place, when its engine has died."""
 
     def outcome(self, candidate: Candidate, prompts: Sequence[Prompt]) -> Outcome:
-        """Evaluate; what the candidate is to blame for is its outcome, all else is raised."""
+        """Evaluate; what the candidate is to blame for is its outcome, all else is raised.
+
+        Raises:
+            DeadActorError: the engine is gone; of the candidate nothing is known.
+        """
         begun = time.perf_counter()
         try:
             self.take(candidate)
@@ -84,9 +90,19 @@ class WorkerPool:
         return batch_of(found, self._batch or len(found), self._seed, int(generation)) if generation else found
 
     def _one(self, candidate: Candidate, prompts: Sequence[Prompt]) -> Outcome:
+        """An engine that dies is replaced; a candidate that kills two has failed."""
         worker = self._workers.get()
+        begun = time.perf_counter()
         try:
-            return worker.outcome(candidate, prompts)
+            try:
+                return worker.outcome(candidate, prompts)
+            except DeadActorError:
+                worker = worker.renewed()
+            try:
+                return worker.outcome(candidate, prompts)
+            except DeadActorError as error:
+                worker = worker.renewed()
+                return Outcome(None, failure=f"two engines died of it: {error}", seconds=time.perf_counter() - begun)
         finally:
             self._workers.put(worker)
 

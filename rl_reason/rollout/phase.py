@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rl_reason.errors import RolloutError
+from rl_reason.errors import RlReasonError, RolloutError
 from rl_reason.protocols import Engine, Scorer
 from rl_reason.types import Completion, Group, Prompt, Request, Sampling, Score, StopReason, Trajectory, Verdict
 
@@ -84,6 +84,20 @@ class Rollout:
         return self._result
 
     def _finish(self) -> RolledOut:
+        try:
+            trajectories = self._generated()
+        except RlReasonError:
+            self.phase.scorer.collect()  # no later roll-out may meet scores of this one
+            raise
+        generated = time.perf_counter()
+        scores = self.phase.scorer.collect()
+        scored = time.perf_counter()
+        groups = [self._group(prompt, trajectories, scores) for prompt in self.prompts]
+        times = {"time/rollout_s": generated - self.begun, "time/reward_s": scored - generated}
+        return RolledOut(groups, rollout_metrics(groups, times["time/rollout_s"]) | times | self.phase.scorer.metrics())
+
+    def _generated(self) -> dict[tuple[str, int], Trajectory]:
+        """All responses, each sent to be scored as it finishes."""
         trajectories: dict[tuple[str, int], Trajectory] = {}
         for completions in self.stream:
             texts = self.phase.decode([completion.segment.tokens.tolist() for completion in completions])
@@ -92,16 +106,11 @@ class Rollout:
                 trajectory = Trajectory(prompt, index, (completion.segment,), completion.stop_reason, text)
                 trajectories[prompt.id, index] = trajectory
                 self.phase.scorer.submit(trajectory)
-        generated = time.perf_counter()
         if len(trajectories) != len(self.requests):
             raise RolloutError(
                 f"the engine answered {len(trajectories)} of {len(self.requests)} requests; the roll-out is incomplete"
             )
-        scores = self.phase.scorer.collect()
-        scored = time.perf_counter()
-        groups = [self._group(prompt, trajectories, scores) for prompt in self.prompts]
-        times = {"time/rollout_s": generated - self.begun, "time/reward_s": scored - generated}
-        return RolledOut(groups, rollout_metrics(groups, times["time/rollout_s"]) | times | self.phase.scorer.metrics())
+        return trajectories
 
     def _group(
         self,

@@ -11,12 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from rl_reason.errors import RolloutError, SyncError
+from rl_reason.merging.evolution.modeling_data_flow import DataFlowConfig, DataFlowForCausalLM
 from rl_reason.policy.weight_file import FILE_TRANSPORTS, read_weights
 from rl_reason.rollout.repetition import ends_in_repetition
 from rl_reason.types import Completion, PolicyVersion, Request, Sampling, Segment, StopReason, WeightUpdate
+
+# A model found in data-flow space is run by our own code, never by the copy that lies beside its weights.
+AutoConfig.register(DataFlowConfig.model_type, DataFlowConfig, exist_ok=True)
+AutoModelForCausalLM.register(DataFlowConfig, DataFlowForCausalLM, exist_ok=True)
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

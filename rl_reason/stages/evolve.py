@@ -11,6 +11,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -160,9 +161,24 @@ def settings_of(stage: Evolve, space: Space, seed: int) -> Settings:
 
 
 def _workers(session: Session, stage: Evolve, model: Path, resources: ExitStack, rendered_by: Any) -> list[Worker]:
-    """An engine, a scorer and a roll-out each."""
+    """As many as the recipe has engines, started side by side."""
+    if not isinstance(stage.space, DataFlowSearch) and session.recipe.sync.transport not in FILE_TRANSPORTS:
+        raise ConfigError(
+            f"candidates go to engines as files: set sync.transport to {' or '.join(FILE_TRANSPORTS)}, not "
+            f"{session.recipe.sync.transport}"
+        )
+    count = session.recipe.engine.count
+    session.starting()  # Ray, before several threads ask for it
+    begin = partial(_worker, session, stage, model, resources, rendered_by)
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(begin, range(count)))
+
+
+def _worker(
+    session: Session, stage: Evolve, model: Path, resources: ExitStack, rendered_by: Any, number: int
+) -> Worker:
+    """An engine, a scorer and a roll-out."""
     recipe, starting = session.recipe, session.starting()
-    takes: list[Callable[[Candidate], None]] = []
     if isinstance(stage.space, DataFlowSearch):
         told = {
             "model_paths": [model, *map(Path, stage.space.models)],
@@ -170,28 +186,19 @@ def _workers(session: Session, stage: Evolve, model: Path, resources: ExitStack,
             "dtype": recipe.engine.dtype,
             "max_concurrent": recipe.engine.max_concurrent,
         }
-        count = recipe.engine.count
-        place = Placement(float(actors.on_gpu(recipe)), actors.threads(count))
+        place = Placement(float(actors.on_gpu(recipe)), actors.threads(recipe.engine.count))
         part = Part("rl_reason.rollout.data_flow_engine:DataFlowEngine", told)
-        engines = starting.begin_engines([part] * count, [place] * count)
-        takes = [partial(_take_path, engine) for engine in engines]
+        (engine,) = starting.begin_engines([part], [place])
+        take: Callable[[Candidate], None] = partial(_take_path, engine)
     else:
-        if recipe.sync.transport not in FILE_TRANSPORTS:
-            raise ConfigError(
-                f"candidates go to engines as files: set sync.transport to {' or '.join(FILE_TRANSPORTS)}, not "
-                f"{recipe.sync.transport}"
-            )
-        engines = actors.begin_engines(starting, recipe, model)
-        takes = [partial(_take_weights, engine, stage, model, session) for engine in engines]
-    for engine in engines:
-        resources.enter_context(closed(engine))
-    scorers = [session.scorer(starting, resources) for _ in engines]
+        engine = actors.begin_engine(starting, recipe, model, number)
+        take = partial(_take_weights, engine, stage, model, session)
+    resources.enter_context(closed(engine))
+    scorer = session.scorer(starting, resources)
     starting.wait()
     draw = parts.sampling(stage.sampling, rendered_by, greedy=True)
-    return [
-        Worker(take, parts.rollout_phase([engine], scorer, rendered_by, draw, responses=1, seed=recipe.seed))
-        for engine, scorer, take in zip(engines, scorers, takes, strict=True)
-    ]
+    phase = parts.rollout_phase([engine], scorer, rendered_by, draw, responses=1, seed=recipe.seed)
+    return Worker(take, phase, partial(_worker, session, stage, model, resources, rendered_by, number))
 
 
 def _take_path(engine: RemoteEngine, candidate: Candidate) -> None:

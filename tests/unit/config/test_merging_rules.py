@@ -11,8 +11,8 @@ from rl_reason.config.document import parse
 SIZES = {"hidden_size": 64, "layers": 1, "heads": 2, "kv_heads": 1, "intermediate_size": 96}
 
 
-def problems_of(stage, **sections):
-    values = {"name": "merging", "stages": [stage], **sections}
+def problems_of(*stages, **sections):
+    values = {"name": "merging", "stages": stages, **sections}
     _, problems = check(parse(json.dumps(values), origin="r", folder=Path("/")))
     return {".".join(map(str, problem.location)): problem.message for problem in problems}
 
@@ -64,3 +64,25 @@ def test_problems_and_lengths_of_a_search(tmp_path, given, path, says):
 def test_a_search_needs_someone_to_judge(tmp_path):
     stage = {"kind": "evolve", "space": {"kind": "parameters", "models": [str(tmp_path)]}}
     assert "the evolve stage needs someone to judge" in problems_of(stage)["rewards.verifiers"]
+
+
+@pytest.mark.parametrize(
+    ("after", "engine", "path"),
+    [
+        ({"kind": "eval"}, "vllm", "engine.kind"),
+        ({"kind": "eval"}, "transformers", None),
+        ({"kind": "rl", "iterations": 1, "prompts_per_iteration": 1, "responses_per_prompt": 2}, "transformers",
+         "stages.1.kind"),
+    ],
+)  # fmt: skip
+def test_a_path_through_layers_can_only_be_evaluated_and_by_transformers(tmp_path, after, engine, path):
+    stage = {"kind": "evolve", "validation": 1, "space": {"kind": "data_flow", "models": [str(tmp_path)]}}
+    said = problems_of(
+        {**stage, "sampling": {"max_new_tokens": 64}},
+        after,
+        model={"scratch": {**SIZES, "max_position_embeddings": 4096}},
+        engine={"kind": engine},
+        data={"train": [source(300, 1)], "heldout": [source(10, 2)]},
+        rewards={"verifiers": [{"name": "exact"}]},
+    )
+    assert list(said) == ([path] if path else [])

@@ -21,11 +21,15 @@ PROMPTS = [Prompt(f"p{k}", f"{k}?", str(k), (1,)) for k in range(4)]
 class Engine:
     """Right on as many problems as the candidate says; of as many tokens."""
 
+    lives: int = 9
+    """So many more engines can take its place."""
     running: Candidate | None = None
     threads: set[int] = field(default_factory=set)
+    frail: bool = False
+    """Dies of its first candidate, whatever it is."""
 
     def take(self, candidate: Candidate) -> None:
-        if "dies" in candidate.content:
+        if "kills" in candidate.content or self.frail:
             raise DeadActorError("engine 0 died")
         self.running = candidate
         self.threads.add(threading.get_ident())
@@ -53,8 +57,17 @@ class Engine:
         return Group(prompt, (answered,), (Score(verdict, float(verdict is Verdict.RIGHT)),))
 
 
+def worker(engine: Engine) -> Worker:
+    def renewed() -> Worker:
+        if not engine.lives:
+            raise DeadActorError("no engine starts any more")
+        return worker(Engine(engine.lives - 1))
+
+    return Worker(engine.take, engine, renewed)
+
+
 def pool(*engines: Engine) -> WorkerPool:
-    workers = [Worker(engine.take, engine) for engine in engines]
+    workers = [worker(engine) for engine in engines]
     return WorkerPool(workers, {"search": PROMPTS, "test": PROMPTS[:1]}, batch=2, seed=0)
 
 
@@ -69,10 +82,17 @@ def test_outcomes_are_accuracy_and_tokens_and_failures_have_reasons() -> None:
     ]  # fmt: skip
 
 
+def test_an_engine_that_dies_is_replaced_and_a_candidate_that_kills_two_has_failed() -> None:
+    candidates = [Candidate({"right": 1}), Candidate({"kills": 1}), Candidate({"right": 4})]
+    found = {one.key: outcome for one, outcome in pool(Engine(frail=True))(candidates, "search")}
+    assert [found[one.key].accuracy for one in candidates] == [0.25, None, 1.0]
+    assert found[candidates[1].key].failure == "two engines died of it: engine 0 died"
+
+
 def test_a_fault_that_is_no_candidates_is_raised_after_what_was_finished() -> None:
     done = []
-    with pytest.raises(DeadActorError, match="engine 0 died"):
-        for candidate, _ in pool(Engine())([Candidate({"right": 1}), Candidate({"dies": 1})], "search"):
+    with pytest.raises(DeadActorError, match="no engine starts any more"):
+        for candidate, _ in pool(Engine(lives=1))([Candidate({"right": 1}), Candidate({"kills": 1})], "search"):
             done.append(candidate)
     assert done == [Candidate({"right": 1})]
 

@@ -73,3 +73,4 @@ def test_an_engine_that_loses_a_response_is_a_fault():
     phase = RolloutPhase(engine, FakeScorer(), decode_digits, Sampling(), responses_per_prompt=2, seed=7)
     with pytest.raises(RolloutError, match="answered 7 of 8"):
         phase.start(digit_prompts(4), iteration=0).finish()
+    assert not phase.scorer.collect()  # the next roll-out meets no scores of this one
