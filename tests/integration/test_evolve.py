@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from transformers import AutoModelForCausalLM
+from whole_runs import finish, start
 
 from rl_reason.config.load import load_recipe
 from rl_reason.learner.scratch_model import build_scratch_model
@@ -21,7 +26,7 @@ SPACES = {
 }
 
 
-def recipe(folder: Path, space: str) -> Path:
+def recipe(folder: Path, *spaces: str, **more: Any) -> Path:
     models = [folder / name for name in "abc"]
     for seed, path in enumerate(models):
         build_scratch_model(
@@ -29,7 +34,7 @@ def recipe(folder: Path, space: str) -> Path:
             max_position_embeddings=256, tied_embeddings=True, seed=seed,
         )  # fmt: skip
     others = [str(path) for path in models[1:]]
-    written = {
+    written: dict[str, Any] = {
         "name": "evolve",
         "model": {"path": str(models[0])},
         "data": {
@@ -41,11 +46,14 @@ def recipe(folder: Path, space: str) -> Path:
         "rewards": {"verifiers": [{"name": "boxed_math"}], "workers": 1},
         "stages": [
             {
-                "kind": "evolve", "validation": 4, "sampling": {"max_new_tokens": 8},
-                "space": {**SPACES[space], "models": others},
+                "kind": "evolve", "name": space, "validation": 4, "sampling": {"max_new_tokens": 8},
+                "space": {**SPACES[space], "models": others}, **more,
             }
+            for space in spaces
         ],
     }  # fmt: skip
+    if "data_flow" in spaces:
+        written["stages"].append({"kind": "eval", "responses_per_prompt": 1, "sampling": {"max_new_tokens": 8}})
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(written), encoding="utf-8")
     return path
@@ -71,7 +79,7 @@ def test_a_cut_off_stage_goes_on_with_what_it_knows_and_leaves_a_model(
     with monkeypatch.context() as patched, pytest.raises(Cut):
         patched.setattr(Journal, "add", cut_off)
         run(loaded, out)
-    stage = out / "stages" / "01-evolve"
+    stage = out / "stages" / f"01-{space}"
     before = (stage / "journal.jsonl").read_bytes()
     assert len(before.splitlines()) == 1 + 5 and not (stage / "result.json").exists()
 
@@ -86,4 +94,39 @@ def test_a_cut_off_stage_goes_on_with_what_it_knows_and_leaves_a_model(
     model = AutoModelForCausalLM.from_pretrained(stage / "model", trust_remote_code=space == "data_flow")
     assert type(model).__name__ == {"parameters": "Qwen2ForCausalLM", "data_flow": "DataFlowForCausalLM"}[space]
     report = (out / "report.html").read_text()
-    assert "Merge found in 01-evolve" in report and ("dare_ties" if space == "parameters" else "scales") in report
+    assert f"Merge found in 01-{space}" in report and ("dare_ties" if space == "parameters" else "scales") in report
+
+
+def test_parameters_then_paths_for_two_objectives_on_batches_and_the_path_is_evaluated(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "parameters", "data_flow", objective="accuracy_and_tokens", batch=6)
+    out = tmp_path / "out"
+    run(load_recipe(path), out)
+    first, second, last = (json.loads((out / "stages" / name / "result.json").read_text())
+                           for name in ("01-parameters", "02-data_flow", "03-eval"))  # fmt: skip
+    assert first["evolution"]["test_problems"] == second["evolution"]["test_problems"] == 4
+    path_of = json.loads(second["evolution"]["winner"])
+    assert path_of["models"][0] == str(
+        out / "stages" / "01-parameters" / "model"
+    )  # model A
+    assert last["greedy"]["accuracy"]["value"] == second["evolution"]["test"]["accuracy"]
+    assert last["greedy"]["tokens_mean"] == second["evolution"]["test"]["tokens_mean"]
+    lines = (out / "stages" / "01-parameters" / "journal.jsonl").read_text().splitlines()
+    problems = {json.loads(line)["problems"] for line in lines[1:]}
+    assert {"search/0", "search/1", "validation", "test"} <= problems
+
+
+def test_a_killed_search_keeps_every_evaluation(tmp_path: Path) -> None:
+    path, out = recipe(tmp_path, "parameters"), tmp_path / "out"
+    journal = out / "stages" / "01-parameters" / "journal.jsonl"
+    process = start(path, out)
+    while not journal.exists() or len(journal.read_bytes().splitlines()) < 4:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = journal.read_bytes()
+    finish(start(path, out))
+    whole = before[: before.rfind(b"\n") + 1]
+    assert journal.read_bytes().startswith(whole)
+    lines = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    assert len({(line["key"], line["problems"]) for line in lines}) == len(lines)
