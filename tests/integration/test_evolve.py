@@ -105,9 +105,7 @@ def test_parameters_then_paths_for_two_objectives_on_batches_and_the_path_is_eva
                            for name in ("01-parameters", "02-data_flow", "03-eval"))  # fmt: skip
     assert first["evolution"]["test_problems"] == second["evolution"]["test_problems"] == 4
     path_of = json.loads(second["evolution"]["winner"])
-    assert path_of["models"][0] == str(
-        out / "stages" / "01-parameters" / "model"
-    )  # model A
+    assert path_of["models"][0] == str(out / "stages" / "01-parameters" / "model")  # model A
     assert last["greedy"]["accuracy"]["value"] == second["evolution"]["test"]["accuracy"]
     assert last["greedy"]["tokens_mean"] == second["evolution"]["test"]["tokens_mean"]
     lines = (out / "stages" / "01-parameters" / "journal.jsonl").read_text().splitlines()
