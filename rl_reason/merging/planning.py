@@ -112,7 +112,7 @@ class _Planner:
 
     def _count(self, part: Slice) -> int:
         counts: dict[str, int] = {}
-        for one in part.inputs:
+        for one in (*part.inputs, self._lead_input(part)):
             has = len(self._models[one.model].layers)
             begin, end = one.layers or (0, has)
             if end > has:

@@ -7,6 +7,7 @@ that an interrupted merge goes on where it stopped. The destination appears at t
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -91,7 +92,7 @@ class ModelWriter:
         fingerprint: of the plan; an interrupted merge with another one is begun anew.
 
     Raises:
-        MergeError: the destination is taken, or the disk has no room for it.
+        MergeError: the destination is taken, another merge is writing to it, or the disk has no room for it.
     """
 
     def __init__(self, destination: Path, shards: Sequence[Shard], fingerprint: str) -> None:
@@ -102,10 +103,15 @@ class ModelWriter:
             raise MergeError(f"{destination} is there already; name another folder or remove it")
         self._places = {name: (shard.file, *place) for shard in shards for name, place in shard.places.items()}
         self._handles: dict[str, int] = {}
+        self._claim = self._claimed()
         self._fresh: list[str] = []
         self._fresh_bytes = 0
         layout = hashlib.sha256(b"\0".join(shard.header for shard in shards)).hexdigest()
-        self.done = self._begin(f"{fingerprint} {layout}")
+        try:
+            self.done = self._begin(f"{fingerprint} {layout}")
+        except BaseException:
+            self._close()
+            raise
         """Tensors that an interrupted merge has finished."""
 
     def write(self, name: str, offset: int, data: memoryview) -> None:
@@ -165,8 +171,25 @@ class ModelWriter:
     ) -> None:
         if kind is not None and self._fresh:
             self.journal()
-        for handle in self._handles.values():
+        self._close()
+
+    def _close(self) -> None:
+        for handle in (self._claim, *self._handles.values()):
             os.close(handle)
+
+    def _claimed(self) -> int:
+        """The folder, made if need be, and locked for as long as its descriptor is open."""
+        with _saying(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise MergeError(
+                f"another merge is writing to {self._destination} now; wait for its end, or name another folder"
+            ) from error
+        return handle
 
     def _begin(self, fingerprint: str) -> set[str]:
         done = self._resumed(fingerprint)
@@ -180,23 +203,22 @@ class ModelWriter:
         return done or set()
 
     def _make(self, fingerprint: str) -> None:
-        """The folder with empty shards in full size; nothing is left of it when there is no room."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._destination.parent.mkdir(parents=True, exist_ok=True)
-        free, needed = shutil.disk_usage(self._destination.parent).free, sum(shard.size for shard in self._shards)
-        if free < needed:
-            raise MergeError(
-                f"{self._destination.parent} has {free / 1e9:.2f} GB free and the merged model needs "
-                f"{needed / 1e9:.2f} GB"
-            )
-        self.folder.mkdir()
+        """Empty shards in full size; nothing is left of the folder when there is no room."""
+        for path in self.folder.iterdir():
+            path.unlink()
         try:
+            free, needed = shutil.disk_usage(self.folder).free, sum(shard.size for shard in self._shards)
+            if free < needed:
+                raise MergeError(
+                    f"{self._destination.parent} has {free / 1e9:.2f} GB free and the merged model needs "
+                    f"{needed / 1e9:.2f} GB"
+                )
             for shard in self._shards:
                 with (self.folder / shard.file).open("wb") as file:
                     _reserve(file.fileno(), shard.size)
                     os.pwrite(file.fileno(), shard.header, 0)
             _write(self.folder / _JOURNAL, _line({"fingerprint": fingerprint}))
-        except OSError:
+        except (OSError, MergeError):
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,46 @@ def test_a_file_size_limit_is_told_and_nothing_is_left_at_the_destination(tmp_pa
     )
     assert done.returncode == 1 and "File too large; make room and call the same again" in done.stderr, done.stderr
     assert not (tmp_path / "out").exists()
+
+
+ON_A_SMALL_DISK = """
+set -e
+mount -t tmpfs -o size=$1 none disk
+shift
+"$@" --out disk/out && exit 7
+test ! -e disk/out
+mount -o remount,size=64m disk
+"$@" --out disk/out
+test ! -e disk/.out.merging
+ls disk/out
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ("300k", "GB free and the merged model needs"),
+        ("2m", "No space left on device; make room and call the same again"),
+    ],
+)
+def test_on_a_full_disk_nothing_is_at_the_destination_and_the_merge_goes_on_when_there_is_room(
+    tmp_path: Path, size: str, says: str
+):
+    """300 kB do not hold the weights, 2 MB do but not the tokenizer beside them."""
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    probe = [*namespace, "mount", "-t", "tmpfs", "none", str(tmp_path)]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs in a namespace of our own is not permitted here")
+    make(tmp_path / "a", width=128, vocabulary=500)
+    (tmp_path / "a" / "tokenizer.json").write_text(" " * 3_000_000)
+    (tmp_path / "recipe.yaml").write_text("merge_method: linear\nmodels: [{model: a, parameters: {weight: 1}}]\n")
+    (tmp_path / "disk").mkdir()
+    done = subprocess.run(
+        [*namespace, "bash", "-c", ON_A_SMALL_DISK, "bash", size, *COMMAND, str(tmp_path / "recipe.yaml")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} == set(done.stdout.split())
 
 
 def test_the_command_starts_without_torch():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def index(folder: Path) -> None:
     (folder / INDEX).write_text(json.dumps({"weight_map": {"model.lost.weight": "model.safetensors"}}))
 
 
+def second_shard_cut(folder: Path) -> None:
+    shutil.copy(folder / "model.safetensors", folder / "model-2.safetensors")
+    placed = dict.fromkeys(open_checkpoint(folder).tensors, "model.safetensors")
+    (folder / INDEX).write_text(json.dumps({"weight_map": {**placed, "model.norm.weight": "model-2.safetensors"}}))
+    path = folder / "model-2.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
 def no_shard(folder: Path) -> None:
     (folder / INDEX).write_text(json.dumps({"weight_map": {"a": "model-00002-of-00002.safetensors"}}))
 
@@ -67,6 +76,7 @@ def torn_config(folder: Path) -> None:
         (misfit, "do not fit its shape [7] of F32"),
         (rubbish, "is no safetensors file, or is cut off (100 bytes)"),
         (index, f"lacks the tensor model.lost.weight that {INDEX} says it has"),
+        (second_shard_cut, "model-2.safetensors is cut off: model.norm.weight should end at byte"),
         (no_shard, "cannot read"),
         (pickled, "pytorch_model.bin: convert with save_pretrained"),
         (no_config, "cannot read"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,33 @@ def test_rows_go_by_token_where_vocabularies_differ(folder: Path):
         np.testing.assert_allclose(found[x], (a[0] + b[2]) / 2, rtol=1e-6)
         own = a[1] if source == "base" else b[0]  # y and new: one model alone knows them
         np.testing.assert_allclose(found[1 if source == "base" else 0], own, rtol=1e-6)
+
+
+def test_two_merges_do_not_write_to_one_destination(folder: Path):
+    recipe = {"merge_method": "linear", "models": [{"model": "a", "parameters": {"weight": 1}}]}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    plan = plan_merge(read_recipe(folder / "recipe.yaml"))
+    shards = writer.lay_out(plan.outputs, 1 << 30)
+    with (
+        writer.ModelWriter(folder / "out", shards, plan.fingerprint()),
+        pytest.raises(MergeError, match=r"another merge is writing to .*out now; wait for its end"),
+    ):
+        run.merge(plan, folder / "out")
+    run.merge(plan, folder / "out")  # the first one gave up
+
+
+def test_a_wrong_base_is_named(folder: Path):
+    for change, says in (
+        ({"architectures": ["Qwen2ForCausalLM"]}, "a is a LlamaForCausalLM and .*wrong a Qwen2ForCausalLM"),
+        ({"width": 16}, r"embed_tokens.weight is \[20, 8\] in .*a and \[20, 16\] in .*wrong"),
+        ({"layers": 3}, "models of different depth: .*wrong': 3"),
+        ({"layers": 1}, "models of different depth: .*wrong': 1"),
+    ):
+        shutil.rmtree(folder / "wrong", ignore_errors=True)
+        make(folder / "wrong", 7, **change)
+        with pytest.raises(MergeError, match=says):
+            merged(folder, pair("ties", base_model="wrong"), "out")
+        assert not (folder / "out").exists()
 
 
 def test_a_head_of_its_own_is_merged_with_an_embedding_that_is_one(folder: Path):
