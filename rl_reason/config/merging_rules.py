@@ -21,9 +21,10 @@ def broken_merging_rules(recipe: Recipe) -> Iterator[Problem]:
         if isinstance(stage, Merge) and not Path(stage.recipe).is_file():
             yield Problem(("stages", index, "recipe"), show(stage.recipe), NO_FILE)
         elif isinstance(stage, Evolve):
+            earlier = [f"{at:02d}-{one.name or one.kind}" for at, one in enumerate(recipe.stages[:index], start=1)]
             for number, model in enumerate(stage.space.models):
-                if not Path(model).is_dir():
-                    message = "no such folder. Models are local: download it; relative paths begin at the recipe."
+                if not Path(model).is_dir() and Path(model).name not in earlier:
+                    message = "no such folder, nor an earlier stage's (01-sft, say). Models are local: download it."
                     yield Problem(("stages", index, "space", "models", number), show(model), message)
             if isinstance(stage.space, DataFlowSearch):
                 found_path = index

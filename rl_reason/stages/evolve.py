@@ -43,6 +43,7 @@ from rl_reason.merging.planning import plan_merge
 from rl_reason.merging.recipe import read_recipe
 from rl_reason.merging.run import merge
 from rl_reason.policy.weight_file import FILE_TRANSPORTS, SHARED_MEMORY
+from rl_reason.stages.merge import models_by_name
 from rl_reason.stages.session import Session, closed
 from rl_reason.tracking.atomic import write_text_atomic
 from rl_reason.tracking.run_folder import StageFolder
@@ -55,6 +56,7 @@ SCALINGS: dict[str, Scaling] = {"matrix": Matrix(), "network": Network(), "none"
 def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Mapping[str, Any] | None:
     """Search, test the winner, write it; None when the run was asked to stop before the end."""
     recipe = session.recipe
+    stage = with_models_of_the_run(stage, models_by_name(session.folder, folder, model))
     rendered_by = renderer(recipe, model)
     problems = _problems(stage, prompt_sets(recipe, rendered_by))
     space = space_of(stage, model)
@@ -96,6 +98,13 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
             ],
         },
     }
+
+
+def with_models_of_the_run(stage: Evolve, named: Mapping[str, Path]) -> Evolve:
+    """The stage with folders in place of earlier stages' names, unless a folder of that name is there."""
+    paths = [Path(model) for model in stage.space.models]
+    found = tuple(str(path if path.is_dir() else named.get(path.name, path)) for path in paths)
+    return stage.model_copy(update={"space": stage.space.model_copy(update={"models": found})})
 
 
 def _problems(stage: Evolve, prompts: PromptSets) -> dict[str, list[Prompt]]:

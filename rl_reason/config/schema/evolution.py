@@ -16,7 +16,8 @@ class ParameterSearch(Section):
     kind: Literal["parameters"]
     """Marks this kind of search."""
     models: tuple[Text, ...] = Field(min_length=1)
-    """Folders of the models that are merged, beside the stage's incoming model, which is the base. No default."""
+    """The models that are merged, beside the stage's incoming one, which is the base: folders, or earlier stages' names
+    such as 01-sft. No default."""
     method: Literal[
         "linear", "task_arithmetic", "ties", "dare_linear", "dare_ties", "breadcrumbs", "breadcrumbs_ties", "della",
         "della_linear", "slerp",
@@ -38,7 +39,7 @@ class DataFlowSearch(Section):
     kind: Literal["data_flow"]
     """Marks this kind of search."""
     models: tuple[Text, ...] = Field(min_length=1)
-    """Folders of the other models, of A's architecture and sizes. No default."""
+    """The other models, of A's architecture and sizes: folders, or earlier stages' names such as 01-sft. No default."""
     repeats: int = Field(default=3, ge=1)
     """How often all layers are laid out one after the other. Default: the paper's."""
     scaling: Literal["matrix", "network", "none"] = "matrix"

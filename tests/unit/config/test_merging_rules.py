@@ -47,6 +47,19 @@ def test_models_of_a_search_are_there(tmp_path, kind):
     assert said[0] == "stages.0.space.models.1" and said[1].startswith("no such folder")
 
 
+def test_an_earlier_stages_model_is_one_of_a_search(tmp_path):
+    stage = {"kind": "evolve", "validation": 1, "space": {"kind": "parameters", "models": [str(tmp_path / "01-sum")]}}
+    sections = {
+        "model": {"scratch": {**SIZES, "max_position_embeddings": 4096}},
+        "data": {"train": [source(300, 1)], "heldout": [source(10, 2)]},
+        "rewards": {"verifiers": [{"name": "exact"}]},
+    }
+    (tmp_path / "sum.yaml").touch()
+    merge = {"kind": "merge", "name": "sum", "recipe": str(tmp_path / "sum.yaml")}
+    assert problems_of(merge, stage, **sections) == {}
+    assert list(problems_of(stage, merge, **sections)) == ["stages.0.space.models.0"]
+
+
 @pytest.mark.parametrize(
     ("given", "path", "says"),
     [
