@@ -36,10 +36,9 @@ def merge_command(
     Example: rl-reason merge recipes/merging/slerp_by_part.yaml --out merged
     """
     shard_bytes = _bytes(shard_size)
-    read = read_recipe(recipe)
-    plan = plan_merge(read, seed=seed)
+    plan = plan_merge(read_recipe(recipe), seed=seed)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    for note in read.notes:
+    for note in plan.notes:
         console.print(f"note: {note}", markup=False)
     if dry_run:
         console.print(f"would write {out}: {summary(plan)}", markup=False)

@@ -70,6 +70,8 @@ class Plan:
     recipe: str = ""
     """Its text."""
     seed: int = 0
+    notes: tuple[str, ...] = ()
+    """What a reader should know before it begins."""
 
     def fingerprint(self) -> str:
         """Changes when the recipe, the seed, or any of the weight files does (by name, size and time)."""

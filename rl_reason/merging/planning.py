@@ -22,6 +22,7 @@ from rl_reason.merging.tokenizers import (
     Tokenizer,
     Vocabulary,
     carried_files,
+    differing,
     extended,
     tokenizer_of,
     united,
@@ -53,6 +54,11 @@ class _Planner:
         self._tokenizer_folder = self._lead.checkpoint.folder
         self._texts: dict[str, str] = {}
         self._vocabulary = self._settle_tokenizer(recipe.tokenizer) if recipe.tokenizer is not None else None
+        self._notes = recipe.notes
+        if self._vocabulary is None and recipe.method.name != "passthrough":
+            lead = self._lead.checkpoint.folder
+            found = [differing(lead, other) for other in self._models if other != lead]
+            self._notes += tuple(note for note in found if note is not None)
         if recipe.chat_template is not None:
             template = recipe.chat_template
             self._texts[TEMPLATE] = usual_template(list(self._models)) if template == "auto" else template
@@ -99,7 +105,7 @@ class _Planner:
         checkpoints = tuple(one.checkpoint for one in self._models.values())
         files = carried_files(self._tokenizer_folder, remade=TOKENIZER in self._texts)
         files = {name: path for name, path in files.items() if name not in self._texts}
-        return Plan(checkpoints, tuple(outputs), config, files, self._texts, recipe.text, self._seed)
+        return Plan(checkpoints, tuple(outputs), config, files, self._texts, recipe.text, self._seed, self._notes)
 
     def _same_architecture(self) -> None:
         lead = self._lead.checkpoint

@@ -217,6 +217,35 @@ def extended(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
     return Tokenizer(tokenizer.folder, document, known)
 
 
+def differing(first: Path, other: Path) -> str | None:
+    """What rows merged by number mix up, in a sentence; None where both models know the same tokens by number.
+
+    Tokens with other names at the same number are only told, as publishers rename reserved ones.
+
+    Raises:
+        MergeError: a token that both know has different numbers.
+    """
+    paths = first / TOKENIZER, other / TOKENIZER
+    if not all(path.is_file() for path in paths) or paths[0].read_bytes() == paths[1].read_bytes():
+        return None
+    ours, theirs = tokenizer_of(first).tokens, tokenizer_of(other).tokens
+    moved = next((token for token, number in ours.items() if theirs.get(token, number) != number), None)
+    if moved is not None:
+        raise MergeError(
+            f"the token {moved!r} is number {ours[moved]} in {first} and {theirs[moved]} in {other}, so rows of "
+            "embeddings merged by number would be mixed up; set tokenizer_source to merge token by token"
+        )
+    names = {number: token for token, number in theirs.items()}
+    renamed = [(number, token, names[number]) for token, number in ours.items() if names.get(number, token) != token]
+    if not renamed:
+        return None
+    number, here, there = min(renamed)
+    return (
+        f"{len(renamed)} tokens have other names: number {number} is {here!r} in {first} and {there!r} in {other}; "
+        "rows are merged by number (tokenizer_source merges token by token)"
+    )
+
+
 def carried_files(folder: Path, *, remade: bool = False) -> dict[str, Path]:
     """What the result takes over as it is of the model whose tokenizer it has: that, and generation settings.
 

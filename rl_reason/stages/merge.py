@@ -22,6 +22,8 @@ def run(session: Session, stage: Merge, model: Path | None, folder: StageFolder)
     named = models_by_name(session.folder, folder, model)
     plan = plan_merge(read_recipe(Path(stage.recipe), named), seed=session.recipe.seed)
     session.console.say(f"{folder.label}: {summary(plan)}")
+    for note in plan.notes:
+        session.console.say(f"note: {note}")
     folder.path.mkdir(parents=True, exist_ok=True)
     if not folder.model.exists():
         with shown(plan) as told:

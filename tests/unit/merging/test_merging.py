@@ -124,7 +124,7 @@ def test_rows_go_by_token_where_vocabularies_differ(folder: Path):
     tokens(folder / "a", "x", "y", "z")
     big = tokens(make(folder / "big", 5, vocabulary=24), "new", "z", "x")
     with pytest.raises(
-        MergeError, match=r"model.embed_tokens.weight is \[20, 8\] in .*vocabularies differ; set tokenizer_source"
+        MergeError, match=r"the token 'x' is number 0 in .*a and 2 in .*big, so rows .* set tokenizer_source"
     ):
         models = [{"model": "a", "parameters": {"weight": 1}}, {"model": "big", "parameters": {"weight": 1}}]
         merged(folder, {"merge_method": "linear", "models": models})

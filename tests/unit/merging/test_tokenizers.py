@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,22 @@ def test_single_tokens_have_sources_of_their_own(models: Path, alone: str, rows:
 def test_a_row_from_where_there_is_none(models: Path, source: str, says: str) -> None:
     with pytest.raises(MergeError, match=says):
         merged(models, "A", f"\ntokenizer: {{source: base, tokens: {{d: {source}}}}}")
+
+
+def test_tokens_with_other_numbers_are_not_merged_by_number(models: Path) -> None:
+    by_number = "merge_method: linear\nmodels: [{model: B}, {model: M}]\nparameters: {weight: 1}\n"
+    (models / "recipe.yaml").write_text(by_number)
+    make_model(models / "M", "?acbfe", 6, 500)
+    with pytest.raises(
+        MergeError, match=r"the token 'e' is number 4 in .*B and 5 in .*M, so rows .* set tokenizer_source"
+    ):
+        plan_merge(read_recipe(models / "recipe.yaml"))
+    shutil.rmtree(models / "M")
+    make_model(models / "M", "?acbez", 6, 500)  # a reserved token that got another name
+    (note,) = plan_merge(read_recipe(models / "recipe.yaml")).notes
+    assert note.startswith("1 tokens have other names: number 5 is 'f' in") and "'z' in" in note
+    (models / "recipe.yaml").write_text(by_number + "tokenizer_source: base\n")
+    assert plan_merge(read_recipe(models / "recipe.yaml")).notes == ()
 
 
 def test_a_model_that_takes_no_part_cannot_lend_its_tokenizer(models: Path) -> None:
