@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_reason.config.load import dump_recipe
-from rl_reason.config.schema.recipe import Recipe
+from rl_reason.config.schema.recipe import LEAVE_A_MODEL, Recipe
 from rl_reason.evaluation.evaluate import EvalResult, compare
 from rl_reason.learner.scratch_model import build_scratch_model
 from rl_reason.merging.recipe import read_recipe
@@ -30,10 +30,6 @@ STAGES: dict[str, Callable[..., Mapping[str, Any] | None]] = {
     "merge": merge.run,
     "evolve": evolve.run,
 }
-
-
-LEAVE_A_MODEL = frozenset({"sft", "rl", "merge", "evolve"})
-"""Kinds of stages whose model the stages after them begin with."""
 
 
 def run(recipe: Recipe, out: Path) -> None:

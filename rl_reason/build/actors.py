@@ -52,7 +52,7 @@ def begin_engine(starting: Starting, recipe: Recipe, model: Path, number: int) -
     """One of them by itself."""
     engine = recipe.engine
     place = _placements(starting, recipe, engine.count, engine.tensor_parallel, {})[number]
-    return starting.begin_engines([_engine_parts(recipe, model)[number]], [place])[0]
+    return starting.begin_engines([_engine_parts(recipe, model)[number]], [place], first=number)[0]
 
 
 def _engine_parts(recipe: Recipe, model: Path) -> list[Part]:

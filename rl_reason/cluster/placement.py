@@ -29,10 +29,12 @@ class Starting:
         self._logs = logs
         self._begun: list[tuple[Handle, Any]] = []
 
-    def begin_engines(self, parts: Sequence[Part], placements: Sequence[Placement]) -> list[RemoteEngine]:
-        """One engine actor for each part. Usable after `wait`."""
+    def begin_engines(
+        self, parts: Sequence[Part], placements: Sequence[Placement], *, first: int = 0
+    ) -> list[RemoteEngine]:
+        """One engine actor for each part, called by numbers from `first` on. Usable after `wait`."""
         engines: list[RemoteEngine] = []
-        for number, (part, placement) in enumerate(zip(parts, placements, strict=True)):
+        for number, (part, placement) in enumerate(zip(parts, placements, strict=True), start=first):
             handle = self._host(f"engine {number}", placement)
             self._begun.append((handle, begin_build(handle, part)))
             engines.append(RemoteEngine(handle))

@@ -9,7 +9,7 @@ from rl_reason.config.curation_rules import NO_FILE
 from rl_reason.config.document import Problem, show
 from rl_reason.config.schema.evolution import DataFlowSearch, Evolve
 from rl_reason.config.schema.merging import Merge
-from rl_reason.config.schema.recipe import Recipe, Stage
+from rl_reason.config.schema.recipe import LEAVE_A_MODEL, Recipe, Stage
 
 
 def broken_merging_rules(recipe: Recipe) -> Iterator[Problem]:
@@ -18,10 +18,16 @@ def broken_merging_rules(recipe: Recipe) -> Iterator[Problem]:
     for index, stage in enumerate(recipe.stages):
         if found_path is not None:
             yield from _after_a_path(stage, index, found_path, recipe)
+        if isinstance(stage, Merge):
+            found_path = None
         if isinstance(stage, Merge) and not Path(stage.recipe).is_file():
             yield Problem(("stages", index, "recipe"), show(stage.recipe), NO_FILE)
         elif isinstance(stage, Evolve):
-            earlier = [f"{at:02d}-{one.name or one.kind}" for at, one in enumerate(recipe.stages[:index], start=1)]
+            earlier = [
+                f"{at:02d}-{one.name or one.kind}"
+                for at, one in enumerate(recipe.stages[:index], start=1)
+                if one.kind in LEAVE_A_MODEL
+            ]
             for number, model in enumerate(stage.space.models):
                 if not Path(model).is_dir() and Path(model).name not in earlier:
                     message = "no such folder, nor an earlier stage's (01-sft, say). Models are local: download it."

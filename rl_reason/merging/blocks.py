@@ -85,7 +85,7 @@ class SourceTensors:
         if source.rows is not None:
             found = self._picked(source.rows, start, stop)
             if number in self._padding:
-                found[max(0, len(source.rows[0].at) - source.padding - start) :] = self._padding[number]
+                found[max(0, rows_of(self._output.shape)[0] - source.padding - start) :] = self._padding[number]
             return found
         raw = self._held[number][start:stop] if number in self._held else self._read(source.tensor, start, stop)
         return widened(raw[:, 0] if len(self._output.shape) < 2 else raw, source.tensor.dtype)

@@ -74,7 +74,7 @@ class Plan:
     """What a reader should know before it begins."""
 
     def fingerprint(self) -> str:
-        """Changes when the recipe, the seed, or any of the weight files does (by name, size and time)."""
+        """Changes when the recipe, the seed, a vocabulary, or any of the weight files does (by name, size and time)."""
         seen = hashlib.sha256(f"{self.recipe}\0{self.seed}".encode())
         for checkpoint in self.checkpoints:
             for path in checkpoint.files:
@@ -84,4 +84,6 @@ class Plan:
             seen.update(f"\0{name}\0{text}".encode())
         for output in self.outputs:
             seen.update(f"\0{output.name}\0{output.dtype}\0{output.shape}".encode())
+            for rows in (rows for source in output.sources for rows in source.rows or ()):
+                seen.update(rows.at.tobytes())
         return seen.hexdigest()

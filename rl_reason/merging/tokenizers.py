@@ -199,9 +199,7 @@ def united(tokenizers: Sequence[Tokenizer]) -> Tokenizer:
             tokens[token] = number
             if token in added:
                 document.setdefault("added_tokens", []).append({**added[token], "id": number})
-        if isinstance(document["model"]["vocab"], dict):
-            # added ones too: those that are not in it are numbered on from its last when the file is read
-            document["model"]["vocab"] = dict(tokens)
+        _list_all(document, tokens)
         _add_merges(document["model"], other.document.get("model", {}))
     return Tokenizer(first.folder, document, tokens)
 
@@ -214,6 +212,8 @@ def extended(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
         if token not in known:
             known[token] = max(known.values()) + 1
             document.setdefault("added_tokens", []).append({"id": known[token], "content": token, **kind})
+    if known != tokenizer.tokens:
+        _list_all(document, known)
     return Tokenizer(tokenizer.folder, document, known)
 
 
@@ -292,6 +292,12 @@ def _same_cut(first: Tokenizer, other: Tokenizer) -> None:
             f"the tokenizers of {first.folder} and {other.folder} cut a text in different ways ({differing[0]}), so "
             "their tokens cannot be united; give base or a model as the source"
         )
+
+
+def _list_all(document: Mapping[str, Any], tokens: Mapping[str, int]) -> None:
+    """Added tokens into the vocabulary too: those that are not in it are numbered on from its size when it is read."""
+    if isinstance(document["model"].get("vocab"), dict):
+        document["model"]["vocab"] = dict(tokens)
 
 
 def _add_merges(model: dict[str, Any], other: Mapping[str, Any]) -> None:

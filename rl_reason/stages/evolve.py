@@ -197,7 +197,7 @@ def _worker(
         }
         place = Placement(float(actors.on_gpu(recipe)), actors.threads(recipe.engine.count))
         part = Part("rl_reason.rollout.data_flow_engine:DataFlowEngine", told)
-        (engine,) = starting.begin_engines([part], [place])
+        (engine,) = starting.begin_engines([part], [place], first=number)
         take: Callable[[Candidate], None] = partial(_take_path, engine)
     else:
         engine = actors.begin_engine(starting, recipe, model, number)

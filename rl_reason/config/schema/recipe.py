@@ -12,6 +12,9 @@ from rl_reason.config.schema.rewards import Rewards
 from rl_reason.config.schema.section import FolderName, Section, Text
 from rl_reason.config.schema.stages import Stage
 
+LEAVE_A_MODEL = frozenset({"sft", "rl", "merge", "evolve"})
+"""Kinds of stages whose model the stages after them begin with."""
+
 
 class Recipe(Section):
     """All that a run is told. Read one with `config.load.load_recipe`, which also checks values against each other."""

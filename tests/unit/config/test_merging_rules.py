@@ -58,6 +58,8 @@ def test_an_earlier_stages_model_is_one_of_a_search(tmp_path):
     merge = {"kind": "merge", "name": "sum", "recipe": str(tmp_path / "sum.yaml")}
     assert problems_of(merge, stage, **sections) == {}
     assert list(problems_of(stage, merge, **sections)) == ["stages.0.space.models.0"]
+    named_so = {"kind": "eval", "name": "sum", "sampling": {"max_new_tokens": 64}}
+    assert list(problems_of(named_so, stage, **sections)) == ["stages.1.space.models.0"]  # it leaves no model
 
 
 @pytest.mark.parametrize(
@@ -99,3 +101,18 @@ def test_a_path_through_layers_can_only_be_evaluated_and_by_transformers(tmp_pat
         rewards={"verifiers": [{"name": "exact"}]},
     )
     assert list(said) == ([path] if path else [])
+
+
+def test_after_a_merge_the_model_is_a_plain_one_again(tmp_path):
+    (tmp_path / "sum.yaml").touch()
+    limits = {"sampling": {"max_new_tokens": 64}}
+    stage = {"kind": "evolve", "validation": 1, "space": {"kind": "data_flow", "models": [str(tmp_path)]}, **limits}
+    said = problems_of(
+        stage,
+        {"kind": "merge", "recipe": str(tmp_path / "sum.yaml")},
+        {"kind": "eval", **limits},
+        model={"scratch": {**SIZES, "max_position_embeddings": 4096}},
+        data={"train": [source(300, 1)], "heldout": [source(10, 2)]},
+        rewards={"verifiers": [{"name": "exact"}]},
+    )
+    assert said == {}

@@ -77,6 +77,16 @@ def test_rows_go_by_token(models: Path, alone: str, source: str, rows: list[int]
         assert (out / "tokenizer.json").read_bytes() == (named / "tokenizer.json").read_bytes()
 
 
+def test_other_numbers_of_a_token_are_another_plan(models: Path) -> None:
+    """A merge that was interrupted before a tokenizer changed begins anew."""
+    text = "merge_method: linear\nmodels: [{model: A}, {model: B}]\nparameters: {weight: 1}\ntokenizer_source: A\n"
+    (models / "recipe.yaml").write_text(text)
+    before = plan_merge(read_recipe(models / "recipe.yaml")).fingerprint()
+    path = models / "B" / "tokenizer.json"
+    path.write_text(path.read_text().replace('"e": 4, "f": 5', '"f": 4, "d": 5'))
+    assert plan_merge(read_recipe(models / "recipe.yaml")).fingerprint() != before
+
+
 @pytest.mark.parametrize("source", ["A", "P"])
 def test_padding_is_left_out(models: Path, source: str) -> None:
     found = load_file(merged(models, "P", source, "AP") / "model.safetensors")
