@@ -1,6 +1,7 @@
 """Rollout throughput: VllmEngine against vLLM's own LLM.generate, same model, prompts and sampling, one process.
 
 python benchmarks/rollout.py [MODEL_FOLDER] [--threads 1] [--responses 128] [--tokens 256] [--floor 0.85]
+python benchmarks/rollout.py MODEL_FOLDER --gpu --responses 256 --tokens 512 --kv-cache-gib 8    # bfloat16, CUDA graphs
 Rounds alternate; the best of each side counts. CPU seconds are less noisy than the clock on a shared machine.
 """
 
@@ -10,13 +11,15 @@ import argparse
 import json
 import os
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+if "--gpu" not in sys.argv:
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
 from random_model import random_model
 from vllm import LLM, SamplingParams
@@ -59,8 +62,10 @@ def our_side(arguments: argparse.Namespace, prompts: list[list[int]]) -> Callabl
         model_path=arguments.model,
         max_context_tokens=CONTEXT_TOKENS,
         max_concurrent=arguments.responses,
-        kv_cache_gib=0.25,
-        threads=arguments.threads,
+        kv_cache_gib=arguments.kv_cache_gib,
+        dtype="bfloat16" if arguments.gpu else "float32",
+        threads=None if arguments.gpu else arguments.threads,
+        gpu_memory_fraction=0.4,
     )
     requests = [Request(str(index), tuple(prompt), index) for index, prompt in enumerate(prompts)]
     sampling = Sampling(max_new_tokens=arguments.tokens)
@@ -72,11 +77,12 @@ def vllm_side(arguments: argparse.Namespace, prompts: list[list[int]]) -> Callab
     llm = LLM(
         str(arguments.model),
         skip_tokenizer_init=True,
-        dtype="float32",
-        enforce_eager=True,
+        dtype="bfloat16" if arguments.gpu else "float32",
+        enforce_eager=not arguments.gpu,
+        gpu_memory_utilization=0.4,
         max_num_seqs=arguments.responses,
         max_model_len=CONTEXT_TOKENS,
-        kv_cache_memory_bytes=1 << 28,
+        kv_cache_memory_bytes=int(arguments.kv_cache_gib * 2**30),
         logprobs_mode="processed_logprobs",
         disable_log_stats=True,
     )
@@ -93,6 +99,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--responses", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kv-cache-gib", type=float, default=0.25)
+    parser.add_argument("--gpu", action="store_true", help="bfloat16, compiled, engine cores in processes of their own")
     parser.add_argument("--floor", type=float, default=0.85)
     return parser.parse_args()
 

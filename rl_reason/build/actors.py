@@ -43,9 +43,13 @@ LEARNER = "rl_reason.learner.deepspeed_learner:DeepSpeedLearner"
 def begin_engines(starting: Starting, recipe: Recipe, model: Path) -> list[RemoteEngine]:
     """All engines of the recipe; usable after `starting.wait()`."""
     engine = recipe.engine
-    return starting.begin_engines(
+    begun = starting.begin_engines(
         _engine_parts(recipe, model), _placements(starting, recipe, engine.count, engine.tensor_parallel, {})
     )
+    if recipe.sync.transport == "cuda_ipc":
+        # vLLM measures what is free on the GPU while it starts: the learner that shares it must not load meanwhile.
+        starting.wait()
+    return begun
 
 
 def begin_engine(starting: Starting, recipe: Recipe, model: Path, number: int) -> RemoteEngine:

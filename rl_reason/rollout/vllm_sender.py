@@ -23,7 +23,7 @@ from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 from rl_reason.errors import SyncError
 from rl_reason.policy.learner_weights import LearnerWeights
 from rl_reason.rollout.vllm_gloo import GlooTrainerEngine, GlooTrainerInit
-from rl_reason.rollout.vllm_weights import Rendezvous, describe, dtype_name
+from rl_reason.rollout.vllm_weights import Rendezvous, dtype_name
 from rl_reason.types import PolicyVersion, WeightUpdate
 
 
@@ -101,7 +101,8 @@ class CudaIpcSender:
     def publish(self, weights: LearnerWeights, version: PolicyVersion) -> WeightUpdate:
         """Write the handles of all ranks' GPUs; collective, rank 0 writes."""
         here = torch.device("cuda", torch.cuda.current_device())
-        self._held = [tensor.detach().contiguous() for _, tensor in weights.gathered(here)]
+        names, tensors = zip(*weights.gathered(here), strict=True)
+        self._held = [tensor.detach().contiguous() for tensor in tensors]
         uuid = str(torch.cuda.get_device_properties(here).uuid)
         handles = [{uuid: reduce_tensor(tensor)[1]} for tensor in self._held]
         torch.cuda.synchronize()
@@ -112,16 +113,18 @@ class CudaIpcSender:
         update = _update(weights, version, "cuda_ipc", str(self._path))
         if weights.rank == 0:
             merged = [
-                {name: made for one in parts for name, made in one.items()} for parts in zip(*everyone, strict=True)
+                (name, {gpu: handle for one in parts for gpu, handle in one.items()})
+                for name, *parts in zip(names, *everyone, strict=True)
             ]
             temporary = self._path.with_suffix(".tmp")
-            temporary.write_bytes(pickle.dumps(describe(update) | {"ipc_handles": merged}))
+            temporary.write_bytes(pickle.dumps(merged))
             temporary.replace(self._path)
         return update
 
     def settle(self) -> None:
         """Let go of the copies: the engines have theirs, since the channel waits for them."""
         self._held = []
+        torch.cuda.ipc_collect()
 
 
 class _Source(WeightSource):

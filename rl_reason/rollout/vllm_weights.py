@@ -1,14 +1,13 @@
 """The engine's side of vLLM's weight-transfer API (0.32): files and gloo on any machine, NCCL and CUDA IPC on GPUs.
 
-The API changed shape three times in 2026; what is used of it is here, in `vllm_gloo.py`, and for the learner's side in
-`vllm_sender.py`.
+The API changed shape three times in 2026; what is used of it is here, in `vllm_gloo.py` and
+`vllm_cuda_ipc.py`, and for the learner's side in `vllm_sender.py`.
 An update is three calls to every worker: start, update, finish. Weights that vLLM packed after loading (all of them
 on CPU) are reloaded layer by layer into the storage that the kernels read.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +30,13 @@ from rl_reason.types import WeightUpdate
 
 FILE_BACKEND = "rl_reason_file"
 GLOO_BACKEND = "rl_reason_gloo"
+CUDA_IPC_BACKEND = "rl_reason_cuda_ipc"
 BACKENDS = {
     "shared_memory": FILE_BACKEND,
     "disk": FILE_BACKEND,
     "gloo": GLOO_BACKEND,
     "nccl": "nccl",
-    "cuda_ipc": "ipc",
+    "cuda_ipc": CUDA_IPC_BACKEND,
 }
 """Our transports -> vLLM's weight-transfer backends."""
 WORKER_EXTENSION = "rl_reason.rollout.vllm_weights.WorkerExtension"
@@ -108,7 +108,6 @@ class WeightReceiver:
         self._backend = BACKENDS[transport]
         self._transport = transport
         self._rank_offset = rank_offset
-        self._ready = False
         self._meeting: Rendezvous | None = None
 
     def load(self, update: WeightUpdate) -> None:
@@ -134,14 +133,10 @@ class WeightReceiver:
             # A file that cannot be read must be found out before the model is taken apart.
             next(read_weights(Path(update.location)))
             return {"path": update.location}
-        if self._backend != "ipc":
-            self._join(parse_rendezvous(update.location))
-            return describe(update)
-        if not self._ready:
-            self._call("init_weight_transfer_engine", {"init_info": {"packed": False}})
-            self._ready = True
-        # Handles of the learner's GPU memory, written by `vllm_sender` on this machine, in this run's own folder.
-        return pickle.loads(Path(update.location).read_bytes())
+        if self._backend == CUDA_IPC_BACKEND:
+            return {"path": update.location}
+        self._join(parse_rendezvous(update.location))
+        return describe(update)
 
     def _join(self, meeting: Rendezvous) -> None:
         """Enter the learner's group, once."""
@@ -206,3 +201,6 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 WeightTransferEngineFactory.register_engine(FILE_BACKEND, FileWeightTransferEngine)
 WeightTransferEngineFactory.register_engine(GLOO_BACKEND, "rl_reason.rollout.vllm_gloo", "GlooWeightTransferEngine")
+WeightTransferEngineFactory.register_engine(
+    CUDA_IPC_BACKEND, "rl_reason.rollout.vllm_cuda_ipc", "CudaIpcWeightTransferEngine"
+)

@@ -15,6 +15,11 @@ GPU = ["cluster.device=gpu", "engine.dtype=bfloat16", "learner.dtype=bfloat16", 
 class Recorded:
     """Stands in for `Starting`."""
 
+    waited_before_learner = False
+
+    def wait(self):
+        self.waited_before_learner = not hasattr(self, "learner")
+
     def begin_engines(self, parts, placements):
         self.engines = list(zip(parts, placements, strict=True))
         return []
@@ -68,6 +73,7 @@ def test_with_cuda_ipc_each_engine_lies_on_its_learner_ranks_gpu():
     assert where == [(0.5, ("group", 0)), (0.5, ("group", 1))]
     assert [(placement.gpus, placement.bundle) for placement in recorded.learner[1]] == where
     assert actors.gpus_needed(recipe) == 2
+    assert recorded.waited_before_learner, "vLLM measures free memory as it starts, the learner may not load meanwhile"
 
 
 def test_on_cpu_nothing_asks_for_a_gpu():
@@ -76,6 +82,7 @@ def test_on_cpu_nothing_asks_for_a_gpu():
     assert all(isinstance(p, Placement) and p.gpus == 0 and p.bundle is None for p in placements)
     assert [part.arguments["transfer_rank_offset"] for part, _ in recorded.engines] == [1, 2]
     assert actors.gpus_needed(recipe) == 0
+    assert not recorded.waited_before_learner
 
 
 def test_parts_inside_a_part_are_built_with_it():

@@ -51,3 +51,18 @@ def test_another_transport_is_refused_before_anything_is_called(calls):
     with pytest.raises(RolloutError, match="takes weights by nccl, and version 1 came by disk"):
         receiver(calls, transport="nccl").load(update("disk", "/file"))
     assert calls == []
+
+
+def test_with_cuda_ipc_the_handles_stay_in_their_file(calls):
+    receiver(calls, transport="cuda_ipc").load(update("cuda_ipc", "/run/handles"))
+    assert ("update_weights", {"update_info": {"path": "/run/handles"}}) in calls
+
+
+@pytest.mark.parametrize(("transport", "location"), [("cuda_ipc", "/run/handles"), ("nccl", MEETING.location)])
+def test_what_workers_are_told_survives_vllms_message_format(calls, transport, location):
+    """On GPUs the engine core is another process, and vLLM refuses to pickle what it sends there."""
+    serial = pytest.importorskip("vllm.v1.serial_utils", reason="vLLM is not installed")
+    receiver(calls, transport=transport).load(update(transport, location))
+    for name, arguments in calls:
+        sent = serial.MsgpackEncoder().encode((1, "collective_rpc", (name, None, (), arguments)))
+        assert serial.MsgpackDecoder().decode(sent[0])[2][3] == arguments
