@@ -1,4 +1,4 @@
-"""The learner on one GPU at a published size: tokens a second, share of the chip's arithmetic, and a bare loop beside it.
+"""The learner on one GPU at a published size: tokens a second, share of the chip's arithmetic; a bare loop beside it.
 
 python benchmarks/gpu/learner.py [--size 1.5b] [--sequences 48]
 Random weights of Qwen2.5's shape, sequences of 1,024 to 8,192 tokens, one whole update of mirror descent (log-probs,

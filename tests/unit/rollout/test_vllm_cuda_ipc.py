@@ -57,5 +57,5 @@ def test_a_worker_opens_every_tensor_on_its_own_device(written):
 
 def test_an_engine_on_another_gpu_is_told_where_the_learner_is(written, gpu):
     gpu["name"] = "elsewhere"
-    with pytest.raises(SyncError, match="this engine's GPU elsewhere: .* the learner is on here"):
+    with pytest.raises(SyncError, match=r"this engine's GPU elsewhere: .* the learner is on here"):
         opened(written)
