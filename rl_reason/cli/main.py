@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
@@ -89,6 +88,8 @@ def _options(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata  # takes longer than all else here
+
         typer.echo(f"rl-reason {importlib.metadata.version('rl-reason')}")
         raise typer.Exit
 

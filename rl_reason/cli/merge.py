@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rl_reason.errors import ConfigError
 from rl_reason.merging.planning import plan_merge
@@ -37,15 +36,14 @@ def merge_command(
     """
     shard_bytes = _bytes(shard_size)
     plan = plan_merge(read_recipe(recipe), seed=seed)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     for note in plan.notes:
-        console.print(f"note: {note}", markup=False)
+        typer.echo(f"note: {note}", err=True)
     if dry_run:
-        console.print(f"would write {out}: {summary(plan)}", markup=False)
+        typer.echo(f"would write {out}: {summary(plan)}", err=True)
         return
     with shown(plan) as told:
         merge(plan, out, shard_bytes=shard_bytes, threads=threads, on_progress=told)
-    console.print(f"{out}: {summary(plan)}", markup=False)
+    typer.echo(f"{out}: {summary(plan)}", err=True)
 
 
 def _bytes(text: str) -> int:

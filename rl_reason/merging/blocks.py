@@ -16,12 +16,13 @@ from rl_reason.merging.dtypes import STORED, Raw, widened
 from rl_reason.merging.methods.method import F32, Block
 from rl_reason.merging.plan import Output, Rows, Source
 
-BLOCK = 1 << 18
-"""Elements of a block, unless one row has more: what a core's cache holds of a few arrays. The cut is a function of the
-tensor's shape alone, as random masks are drawn by block.
+BLOCK = 1 << 19
+"""Elements of a block, unless one row has more. Smaller ones have threads wait for the interpreter between calls (1.6
+times as long at a quarter of this), larger ones leave the caches. The cut is a function of the tensor's shape alone, as
+random masks are drawn by block.
 """
 HELD_BYTES = 96 << 20
-"""A tensor whose sources have fewer bytes than this together is read once; a larger one anew in each pass."""
+"""A tensor whose sources have fewer bytes than this together is read once for several passes, a larger one in each."""
 
 
 class Files:
@@ -58,15 +59,19 @@ class SourceTensors:
         self._padding: dict[int, F32] = {}
         """Source -> the row that its vocabulary is padded with."""
         rows = rows_of(output.shape)[0]
-        if sum(source.tensor.nbytes for source in output.sources) <= HELD_BYTES:
-            whole = {k: one.tensor for k, one in enumerate(output.sources) if one.rows is None}
-            self._held = {k: self._read(tensor, 0, rows) for k, tensor in whole.items()}
         for number, source in enumerate(output.sources):
             if source.rows is not None and source.padding:
                 self._padding[number] = self._mean(source.rows, rows - source.padding)
 
     def blocks(self, only: int | None = None) -> Iterator[Block]:
-        """One pass, over all models or one."""
+        """One pass of several, over all models or one."""
+        if not self._held and sum(source.tensor.nbytes for source in self._output.sources) <= HELD_BYTES:
+            whole = {k: one.tensor for k, one in enumerate(self._output.sources) if one.rows is None}
+            self._held = {k: self._read(tensor, 0, rows_of(tensor.shape)[0]) for k, tensor in whole.items()}
+        return self.last_blocks(only)
+
+    def last_blocks(self, only: int | None = None) -> Iterator[Block]:
+        """As `blocks`, when no pass follows: what is not held yet is read block by block, and stays in the cache."""
         output = self._output
         for start, stop in self._cuts(rows_of(output.shape)[0]):
             models = [

@@ -37,7 +37,9 @@ def narrowed(values: F32, dtype: str) -> Raw:
     if dtype != "BF16":
         with np.errstate(over="ignore"):  # float16 has infinities for what is too large
             return values.astype(STORED[dtype])
-    return np.ascontiguousarray(_rounded_bits(values).view(np.uint16)[..., 1::2])
+    bits = _rounded_bits(values)
+    np.right_shift(bits, _SHIFT, out=bits)
+    return bits.astype(np.uint16)
 
 
 def common(dtypes: Iterable[str]) -> str:
@@ -63,7 +65,7 @@ def _rounded_bits(values: F32) -> NDArray[np.uint32]:
     rounded += _HALF
     rounded += bits
     with np.errstate(invalid="ignore", over="ignore"):
-        suspicious = np.isnan(np.add.reduce(values, axis=None))
+        suspicious = values.size > 0 and np.isnan(np.max(values))  # a NaN is the largest
     if suspicious:  # adding to the bits of a NaN may carry into its sign
         nan = np.isnan(values)
         rounded[nan] = bits[nan] | np.uint32(0x00400000)

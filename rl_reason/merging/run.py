@@ -1,7 +1,7 @@
 """Carries a plan out: tensor by tensor, a few at a time, in bounded memory; finished ones are never done again.
 
 Memory: for each thread at most HELD_BYTES of sources, or one block of each where a tensor is larger than that, and a
-dozen blocks in float32 of 1 MB; beside these only what `measure` keeps.
+dozen blocks in float32 of 2 MB; beside these only what `measure` keeps.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _one(files: Files, output: Output, writer: ModelWriter, on_progress: Callabl
         tensors = SourceTensors(files, output)
         measured = output.method.measure(tensors.blocks, output.settings)
         width = rows_of(output.shape)[1] * STORED[output.dtype].itemsize
-        for block in tensors.blocks():
+        for block in tensors.last_blocks():
             merged = narrowed(output.method.merge(block, output.settings, measured), output.dtype)
             writer.write(output.name, block.start * width, merged.reshape(-1).view(np.uint8).data)
             on_progress(merged.nbytes)
