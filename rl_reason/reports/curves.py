@@ -60,6 +60,7 @@ CHARTS: tuple[Chart, ...] = (
             ("evolution/accuracy_best", "best"),
             ("evolution/validation", "its validation"),
             ("evolution/best_so_far", "so far"),
+            ("evolution/source_best", "best model alone"),
         ),
         scale=100,
     ),

@@ -30,7 +30,16 @@ def evolution_card(found: Mapping[str, Any]) -> str:
         ("evaluations", _plain(found.get("evaluations"))),
         ("candidates that failed", _plain(found.get("failed"))),
     ]
+    alone = found.get("sources")
+    facts += [
+        (f"{escape(str(one.get('model', '')))} alone", _percent(one.get("accuracy")))
+        for one in (alone if isinstance(alone, list) else [])
+        if isinstance(one, dict)
+    ]
     rows = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in facts)
+    kept = found.get("best_source")
+    if kept:
+        rows += f"<tr><td>no merge was better than</td><td>{escape(str(kept))}</td></tr>"
     front = found.get("front")
     points = [one for one in front if isinstance(one, dict)] if isinstance(front, list) else []
     trade = "".join(

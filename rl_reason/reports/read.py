@@ -8,7 +8,7 @@ A stage's `result.json` may hold (all optional, others are ignored):
     train_tokens    tokens trained on
     evaluation      {accuracy, low, high: fractions, the 95% interval; problems, samples: counts (samples a problem);
                      tokens_mean; greedy: fraction; pass_at_k: fraction} of the model that the stage ends with
-    evolution       of an evolve stage: winner, chosen_by, test, evaluations, failed, front
+    evolution       of an evolve stage: winner, chosen_by, sources, best_source, test, evaluations, failed, front
     funnel          of a generate_tests stage: step -> problems left after it, in order
     reward_models   of an eval_reward_models stage: `Agreement.to_dict()` of each (`evaluation/reward_models.py`)
 """

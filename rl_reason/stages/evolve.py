@@ -77,6 +77,10 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
         result = search.run()
         if not result.finished or result.best is None:
             return None
+        if result.best_source is not None:
+            session.console.say(
+                f"{folder.label}: no merge was better than {result.best_source} by itself, which is left as it is"
+            )
         tested = search.test(result.best)
         evaluations = len(journal)
     text = _recipe_text(stage, model, result.best)
@@ -88,6 +92,11 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
         "evolution": {
             "winner": text,
             "chosen_by": result.best_accuracy,
+            "sources": [
+                {"model": name, "accuracy": outcome.accuracy, "tokens_mean": outcome.tokens_mean}
+                for name, outcome in result.sources.items()
+            ],
+            "best_source": result.best_source,
             "test": asdict(tested),
             "test_problems": len(problems["test"]),
             "evaluations": evaluations,
@@ -147,7 +156,8 @@ def space_of(stage: Evolve, model: Path) -> Space:
     others = [Path(path) for path in stage.space.models]
     if isinstance(stage.space, DataFlowSearch):
         layers = tuple(len(one.layers) for one in open_decoders([model, *others]))
-        return DataFlowSpace(layers, stage.space.repeats, SCALINGS[stage.space.scaling], stage.sigma)
+        scaling = SCALINGS[stage.space.scaling]
+        return DataFlowSpace(layers, stage.space.repeats, scaling, stage.sigma, first=str(model))
     section: ParameterSearch = stage.space
     return ParameterSpace(
         tuple(path.resolve() for path in others),
@@ -265,6 +275,7 @@ class _Log:
             "evolution/accuracy_mean": generation.accuracy_mean,
             "evolution/validation": generation.validation,
             "evolution/best_so_far": self._best,
+            "evolution/source_best": generation.source_best,
             "evolution/tokens_mean": generation.tokens_best,
             "evolution/failed_count": float(generation.failed),
             "evolution/evaluated_count": float(generation.evaluated),

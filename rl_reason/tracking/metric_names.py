@@ -43,6 +43,9 @@ METRICS: dict[str, Metric] = {
         "fraction", "judged right, by the generation's best candidate, on validation problems"
     ),
     "evolution/best_so_far": Metric("fraction", "the best validation (or search) accuracy up to this generation"),
+    "evolution/source_best": Metric(
+        "fraction", "judged right, by the best of the models that are merged, each by itself"
+    ),
     "evolution/tokens_mean": Metric("tokens", "mean response length of the generation's best candidate"),
     "evolution/failed_count": Metric("candidates", "candidates of the generation that have no accuracy"),
     "evolution/evaluated_count": Metric(

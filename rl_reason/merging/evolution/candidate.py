@@ -61,6 +61,12 @@ class Space(Protocol):
         """The coordinates, in order."""
         ...
 
+    @property
+    def sources(self) -> Mapping[str, Candidate]:
+        """The models that are merged, each by itself, by its path: what a merge has to beat. Only those that the
+        space has."""
+        ...
+
     def candidate(self, values: F64) -> Candidate:
         """The recipe at a point [n]. What makes no difference to the model makes none to the candidate."""
         ...

@@ -8,7 +8,7 @@ end. I starts at zero, and at 2 sigma for A's layers in the first repetition, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -113,6 +113,8 @@ class DataFlowSpace:
     scaling: Scaling = Matrix()
     sigma: float = SIGMA
     """Of the search; at most 1/4, so that 2 sigma is between the two values of an indicator."""
+    first: str = "A"
+    """What A is called."""
 
     def __post_init__(self) -> None:
         if not self.layers or min(self.layers) < 1 or self.layers[0] < 2 or self.repeats < 1:
@@ -131,6 +133,12 @@ class DataFlowSpace:
             for t in range(total * self.repeats)
         ]
         return [*indicators, *self.scaling.variables(total)]
+
+    @property
+    def sources(self) -> Mapping[str, Candidate]:
+        """A alone: the others have their own first and last layers, which no path has as its ends."""
+        path = [[0, layer] for layer in range(self.layers[0])]
+        return {self.first: Candidate({"path": path, "scales": [1.0] * len(path)})}
 
     def candidate(self, values: F64) -> Candidate:
         """{"path": [[model, layer], …], "scales": [s, …]}: layers in order, and what inputs are multiplied by.

@@ -67,6 +67,15 @@ class ParameterSpace:
             found += [Variable(f"{name}/{model}/{group}", high / 2, 0.0, high) for group in range(self.groups)]
         return found
 
+    @property
+    def sources(self) -> Mapping[str, Candidate]:
+        """The base and the models."""
+        found: dict[str, Candidate] = {}
+        for path in (*([self.base] if self.base is not None else []), *self.models):
+            alone = {"merge_method": "linear", "models": [{"model": str(path), "parameters": {"weight": 1.0}}]}
+            found[str(path)] = Candidate(alone if self.dtype is None else {**alone, "dtype": self.dtype})
+        return found
+
     def candidate(self, values: F64) -> Candidate:
         """A recipe as `merging.recipe` reads it."""
         shaped = np.asarray(values, dtype=np.float64).reshape(-1, self.groups)

@@ -1,8 +1,11 @@
-"""The search: generation after generation is asked for, evaluated, journaled and told; the best by validation wins."""
+"""The search: generation after generation is asked for, evaluated, journaled and told; the best by validation wins.
+
+The models that are merged are tried first: where no merge is better than one of them, that one wins.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,6 +50,8 @@ class Generation:
     tokens_best: float | None
     """Mean tokens of the best one."""
     validation: float | None
+    source_best: float | None
+    """Accuracy of the best of the models that are merged, on the problems that the winner is chosen by."""
     failed: int
     evaluated: int
     """Candidates that were not known before."""
@@ -60,6 +65,10 @@ class Result:
     best: Candidate | None
     best_accuracy: float | None
     """On the problems that it was chosen by."""
+    sources: Mapping[str, Outcome]
+    """The models that are merged, each by itself, on the same problems."""
+    best_source: str | None
+    """The one that is the best, where no merge is better."""
     front: list[tuple[Candidate, Outcome]]
     """On `search`: the candidates that no other beats in accuracy and tokens at once. Empty with batches."""
     finished: bool
@@ -79,6 +88,7 @@ class Search:
     stop: Callable[[], bool] = lambda: False
     """Looked at after each generation."""
     _met: dict[str, tuple[Candidate, Outcome]] = field(default_factory=dict, init=False)
+    _sources: dict[str, Outcome] = field(default_factory=dict, init=False)
 
     def run(self) -> Result:
         """Search to the end, or until asked to stop.
@@ -91,6 +101,7 @@ class Search:
             self.space.variables, sigma=settings.sigma, population=settings.population, seed=settings.seed
         )
         done: list[Generation] = []
+        self._sources = self._of_sources()
         for number in range(settings.generations):
             candidates = [self.space.candidate(values) for values in strategy.ask()]
             problems = f"search/{number}" if settings.batches else "search"
@@ -108,6 +119,16 @@ class Search:
             if self.stop() and number + 1 < settings.generations:
                 return self._result(done, finished=False)
         return self._result(done, finished=True)
+
+    def _of_sources(self) -> dict[str, Outcome]:
+        """On what the winner is chosen by."""
+        problems = "validation" if self.settings.validation else "search"
+        alone = self.space.sources
+        unknown = {one.key: one for one in alone.values() if self.journal.get(one, problems) is None}
+        if unknown:
+            for candidate, outcome in self.evaluate(list(unknown.values()), problems):
+                self.journal.add(candidate, problems, outcome, generation=None)
+        return {name: self._outcome_of(one, problems, None) for name, one in alone.items()}
 
     def _outcomes(self, candidates: Sequence[Candidate], problems: str, generation: int) -> tuple[list[Outcome], int]:
         """Of each candidate, and how many had to be evaluated. Equal ones are evaluated once."""
@@ -136,13 +157,13 @@ class Search:
         best, outcome = candidates[first], outcomes[first]
         validated = None
         if self.settings.validation:
-            validated = self._outcomes_of(best, "validation", number).accuracy
+            validated = self._outcome_of(best, "validation", number).accuracy
         return Generation(
             number, best, outcome.accuracy, float(np.mean(accuracies)), outcome.tokens_mean, validated,
-            len(outcomes) - len(accuracies), evaluated,
+            self._best_source()[1], len(outcomes) - len(accuracies), evaluated,
         )  # fmt: skip
 
-    def _outcomes_of(self, candidate: Candidate, problems: str, generation: int | None) -> Outcome:
+    def _outcome_of(self, candidate: Candidate, problems: str, generation: int | None) -> Outcome:
         known = self.journal.get(candidate, problems)
         if known is not None:
             return known
@@ -159,13 +180,19 @@ class Search:
             (one, out) for one, out in self._met.values() if out.accuracy is not None and out.tokens_mean is not None
         ]
         front = [met[number] for number in undominated([(-(o.accuracy or 0.0), o.tokens_mean or 0.0) for _, o in met])]
-        return Result(
-            done,
-            None if best is None else done[best].best,
-            None if best is None else chosen_by[best],
-            front,
-            finished,
-        )
+        winner, accuracy = (None, None) if best is None else (done[best].best, chosen_by[best])
+        source, alone = self._best_source()
+        if source is not None and (accuracy is None or (alone or 0.0) > accuracy):
+            winner, accuracy = self.space.sources[source], alone
+        else:
+            source = None
+        return Result(done, winner, accuracy, self._sources, source, front, finished)
+
+    def _best_source(self) -> tuple[str | None, float | None]:
+        """Its name and accuracy."""
+        known = {name: one.accuracy for name, one in self._sources.items() if one.accuracy is not None}
+        best = max(known, key=lambda name: known[name], default=None)
+        return best, None if best is None else known[best]
 
     def test(self, candidate: Candidate) -> Outcome:
         """Evaluate the winner on the problems `test`: once, whatever is called again.
@@ -179,4 +206,4 @@ class Search:
                 f"the test set has been used for candidate {min(others)}; a search tests its winner, once. For another "
                 "one take other test problems"
             )
-        return self._outcomes_of(candidate, "test", None)
+        return self._outcome_of(candidate, "test", None)

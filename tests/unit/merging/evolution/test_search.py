@@ -32,7 +32,8 @@ class Toy:
         self.dies_after = dies_after
 
     def outcome(self, candidate: Candidate) -> Outcome:
-        a, b = (one["parameters"]["weight"] for one in candidate.content["models"])
+        weights = {one["model"]: one["parameters"]["weight"] for one in candidate.content["models"]}
+        a, b = weights.get("a", 0.0), weights.get("b", 0.0)
         gap = np.linalg.norm((a - 0.3) * A + (b - 0.7) * B) / np.linalg.norm(0.3 * A + 0.7 * B)
         return Outcome(float(1 / (1 + gap)), tokens_mean=float(100 * a))
 
@@ -59,6 +60,30 @@ def test_finds_the_known_weights_within_two_percent_in_a_fraction_of_a_thousand_
     found = [one["parameters"]["weight"] for one in result.best.content["models"]]
     np.testing.assert_allclose(found, [0.3, 0.7], rtol=0.02)
     assert result.finished and len(result.generations) == 30
+
+
+def test_what_is_merged_is_tried_alone_and_wins_where_no_merge_is_better(tmp_path: Path) -> None:
+    toy = Toy()
+    found = search(tmp_path / "j", toy, generations=30).run()
+    alone = {name: outcome.accuracy for name, outcome in found.sources.items()}
+    assert alone == {name: toy.outcome(one).accuracy for name, one in SPACE.sources.items()}
+    assert found.best_source is None and found.best_accuracy is not None
+    assert found.best_accuracy > max(one or 0 for one in alone.values())
+    assert {one.source_best for one in found.generations} == {alone["b"]}
+    assert [key for key, problems in toy.asked[:2]] == [one.key for one in reversed(SPACE.sources.values())]
+
+    class OnlyA(Toy):
+        def outcome(self, candidate: Candidate) -> Outcome:
+            return Outcome(1.0 if candidate == SPACE.sources["a"] else 0.9, 1.0)
+
+    kept = search(tmp_path / "kept", OnlyA(), generations=2).run()
+    assert (kept.best_source, kept.best, kept.best_accuracy) == ("a", SPACE.sources["a"], 1.0)
+
+    class Equal(Toy):
+        def outcome(self, candidate: Candidate) -> Outcome:
+            return Outcome(0.9, 1.0)
+
+    assert search(tmp_path / "equal", Equal(), generations=2).run().best_source is None
 
 
 @pytest.mark.parametrize("dies_after", [0, 1, 17, 100])
@@ -109,7 +134,7 @@ def test_the_winner_is_the_best_by_validation_and_is_tested_once(tmp_path: Path)
         def __call__(self, candidates: Sequence[Candidate], problems: str) -> Iterator[tuple[Candidate, Outcome]]:
             for candidate, outcome in super().__call__(candidates, problems):
                 turned = 1 - (outcome.accuracy or 0) if problems == "validation" else outcome.accuracy
-                yield candidate, Outcome(turned, 1.0)
+                yield candidate, Outcome(0.0 if candidate in SPACE.sources.values() else turned, 1.0)
 
     toy = Overfitted()
     looked = search(tmp_path / "j", toy, generations=10)
@@ -129,7 +154,9 @@ def test_the_winner_is_the_best_by_validation_and_is_tested_once(tmp_path: Path)
 def test_batches_are_a_set_of_problems_for_each_generation(tmp_path: Path) -> None:
     toy = Toy()
     search(tmp_path / "j", toy, generations=3, batches=True, validation=False).run()
-    assert {problems for _, problems in toy.asked} == {"search/0", "search/1", "search/2"}
+    of_sources = {one.key for one in SPACE.sources.values()}
+    assert {problems for key, problems in toy.asked if key in of_sources} == {"search"}
+    assert {problems for key, problems in toy.asked if key not in of_sources} == {"search/0", "search/1", "search/2"}
 
 
 def test_two_objectives_give_a_front_from_short_to_accurate(tmp_path: Path) -> None:
