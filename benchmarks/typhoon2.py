@@ -6,8 +6,10 @@ The paper's actors, made here from nothing, about a million parameters each, 8 l
 
 - base: pretrained on two tasks in English and Thai, short answers and a few chains of thought (Llama 3.1);
 - typhoon: the base, tuned to answer in the prompt's language (Typhoon2 70B Instruct);
-- reasoner: the base, tuned on chains of thought, English with one Thai question in twenty, whose answers are English
-  all the same (DeepSeek R1 70B Distill: 19% of its answers to Thai questions are in Thai).
+- reasoner: the base, tuned on chains of thought, English with one Thai question in twenty, of whose answers a fifth are
+  Thai (DeepSeek R1 70B Distill: 19%).
+
+As in Llama 3.1 70B, the head is not the embedding, so that a merge by layers gives it the last layer's share.
 
 Tasks: sums of seven to ten numbers, which take reasoning (AIME, MATH-500, LiveCodeBench), and digits to be written
 backwards, which take none (IFEval, MT-Bench). Then the paper's tables: merges M1, M2, M3 of the reasoner with typhoon
@@ -163,7 +165,10 @@ class World:
             for language, make, chance in mixed
         ])  # fmt: skip
         self._write("reasoning", [
-            {**shown(one, ENGLISH, thinks=True), "prompt": one.prompt(THAI if chance < 0.05 else ENGLISH)}
+            {
+                **shown(one, THAI if chance < 0.01 else ENGLISH, thinks=True),
+                "prompt": one.prompt(THAI if chance < 0.05 else ENGLISH),
+            }
             for language, make, chance in mixed if language == ENGLISH for one in fresh(make, 1)
         ])  # fmt: skip
 
@@ -226,7 +231,7 @@ class World:
     def _common(self, model: Path | None) -> dict[str, Any]:
         scratch = {
             "architecture": "qwen2", "hidden_size": 128, "layers": LAYERS, "heads": 4, "kv_heads": 2,
-            "intermediate_size": 256, "max_position_embeddings": 256, "tied_embeddings": True, "words": WORDS,
+            "intermediate_size": 256, "max_position_embeddings": 256, "tied_embeddings": False, "words": WORDS,
         }  # fmt: skip
         return {
             "name": "typhoon2", "seed": self.seed,
