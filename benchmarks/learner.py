@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from random_model import random_model
+from random_sequences import random_sequences
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -42,7 +42,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
         model = random_model(Path(folder, "model"), context_tokens=ROW_TOKENS, tied_embeddings=True)
-        sequences = random_sequences(arguments.sequences)
+        sequences = random_sequences(
+            arguments.sequences, lengths=(60, 150), prompt_tokens=PROMPT_TOKENS, vocabulary=200, logprob=-5.5
+        )
         sides = {
             "learner": learner_side(model, sequences, Path(folder)),
             "bare_packed": bare_side(model, packed(sequences)),
@@ -60,18 +62,6 @@ def main() -> None:
     ratio = best["learner"] / max(best["bare_packed"], best["bare_padded"])
     print(json.dumps({"tokens_per_s": best, "ratio": ratio, "floor": arguments.floor}, indent=2))
     raise SystemExit(int(ratio < arguments.floor))
-
-
-def random_sequences(count: int) -> list[TrainingSequence]:
-    """Sequences of 60 to 150 tokens, a prompt of 24 among them."""
-    rng = np.random.default_rng(0)
-    made = []
-    for length in rng.integers(60, 150, count):
-        mask = np.arange(length) >= PROMPT_TOKENS
-        logprobs = np.where(mask, -5.5, 0.0).astype(np.float32)
-        tokens = rng.integers(10, 200, length).astype(np.int32)
-        made.append(TrainingSequence(tokens, mask, logprobs, float(rng.normal())))
-    return made
 
 
 def learner_side(model: Path, sequences: list[TrainingSequence], folder: Path) -> Callable[[], object]:

@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from qwen_shape import SHAPES, random_qwen
 from transformers import AutoModelForCausalLM
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from random_sequences import random_sequences
 
 from rl_reason.learner.deepspeed_learner import DeepSpeedLearner
 from rl_reason.learner.objectives import MirrorDescentObjective
 from rl_reason.learner.settings import Execution, Optimization, Ranks
 from rl_reason.policy.weight_file import FilePublisher
 from rl_reason.types import TrainingSequence
-
-PROMPT_TOKENS = 128
 
 
 def main() -> None:
@@ -40,7 +41,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model, parameters = random_qwen(Path(folder, "model"), arguments.size)
-        sequences = random_sequences(arguments.sequences)
+        sequences = random_sequences(
+            arguments.sequences, lengths=(1024, 8192), prompt_tokens=128, vocabulary=150_000, logprob=-12.0
+        )
         tokens = sum(len(one.tokens) for one in sequences)
         # Products with the weights, and causal attention, forward and backward; recomputation is not counted.
         shape = SHAPES[arguments.size]
@@ -73,18 +76,6 @@ def seconds(run: Callable[[], object]) -> float:
     run()
     torch.cuda.synchronize()
     return time.perf_counter() - begun
-
-
-def random_sequences(count: int) -> list[TrainingSequence]:
-    """Long chains of thought: uniform lengths, random tokens."""
-    rng = np.random.default_rng(0)
-    made = []
-    for length in rng.integers(1024, 8192, count):
-        mask = np.arange(length) >= PROMPT_TOKENS
-        logprobs = np.where(mask, -12.0, 0.0).astype(np.float32)
-        tokens = rng.integers(10, 150_000, length).astype(np.int32)
-        made.append(TrainingSequence(tokens, mask, logprobs, float(rng.normal())))
-    return made
 
 
 def learner_side(

@@ -39,7 +39,7 @@ def evolution_card(found: Mapping[str, Any]) -> str:
     rows = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in facts)
     kept = found.get("best_source")
     if kept:
-        rows += f"<tr><td>no merge was better than</td><td>{escape(str(kept))}</td></tr>"
+        rows += f"<tr><td>no merge was as good as</td><td>{escape(str(kept))}</td></tr>"
     front = found.get("front")
     points = [one for one in front if isinstance(one, dict)] if isinstance(front, list) else []
     trade = "".join(

@@ -9,52 +9,36 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import rebuild_cuda_tensor
-from vllm.distributed.weight_transfer.base import (
-    WeightTransferEngine,
-    WeightTransferInitInfo,
-    WeightTransferUpdateInfo,
-)
+from vllm.distributed.weight_transfer.base import WeightTransferEngine
 
 from rl_reason.errors import SyncError
 from rl_reason.rollout.vllm_reload import begin_reload, end_reload
+from rl_reason.rollout.vllm_weights import FileInit, FileUpdate
 
 _DEVICE = 6
 """Place of the device's number among a handle's parts: it is the receiver's own that counts."""
 
 
-@dataclass
-class CudaIpcInit(WeightTransferInitInfo):
-    """Nothing to agree on beforehand."""
-
-
-@dataclass
-class CudaIpcUpdate(WeightTransferUpdateInfo):
-    """Where the handles are."""
-
-    path: str
-
-
-class CudaIpcWeightTransferEngine(WeightTransferEngine[CudaIpcInit, CudaIpcUpdate]):
+class CudaIpcWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
     """Runs inside vLLM's worker, on a GPU that a learner rank has too; copies from that rank's memory."""
 
-    init_info_cls = CudaIpcInit
-    update_info_cls = CudaIpcUpdate
+    init_info_cls = FileInit
+    update_info_cls = FileUpdate
 
-    def init_transfer_engine(self, init_info: CudaIpcInit) -> None:
+    def init_transfer_engine(self, init_info: FileInit) -> None:
         """Nothing to set up."""
 
     def start_weight_update(self) -> None:
         """Let the model take weights in the checkpoint's layout again."""
         begin_reload(self.model)
 
-    def receive_weights(self, update_info: CudaIpcUpdate) -> None:
-        """Copy every tensor.
+    def receive_weights(self, update_info: FileUpdate) -> None:
+        """Copy every tensor that the file has handles of.
 
         Raises:
             SyncError: no learner rank is on this worker's GPU.

@@ -79,7 +79,7 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
             return None
         if result.best_source is not None:
             session.console.say(
-                f"{folder.label}: no merge was better than {result.best_source} by itself, which is left as it is"
+                f"{folder.label}: no merge was as good as {result.best_source} by itself, which is left as it is"
             )
         tested = search.test(result.best)
         evaluations = len(journal)

@@ -1,6 +1,6 @@
 """The search: generation after generation is asked for, evaluated, journaled and told; the best by validation wins.
 
-The models that are merged are tried first: where no merge is better than one of them, that one wins.
+The models that are merged are tried first: where one of them is better than all merges, that one wins.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Result:
     sources: Mapping[str, Outcome]
     """The models that are merged, each by itself, on the same problems."""
     best_source: str | None
-    """The one that is the best, where no merge is better."""
+    """The best of them, where it is better than all merges; else None."""
     front: list[tuple[Candidate, Outcome]]
     """On `search`: the candidates that no other beats in accuracy and tokens at once. Empty with batches."""
     finished: bool
@@ -106,6 +106,8 @@ class Search:
             candidates = [self.space.candidate(values) for values in strategy.ask()]
             problems = f"search/{number}" if settings.batches else "search"
             outcomes, evaluated = self._outcomes(candidates, problems, number)
+            if not settings.batches:
+                self._met |= {one.key: (one, outcome) for one, outcome in zip(candidates, outcomes, strict=True)}
             for outcome in outcomes:
                 self.on_evaluation(outcome)
             if all(one.accuracy is None for one in outcomes):
@@ -124,13 +126,11 @@ class Search:
         """On what the winner is chosen by."""
         problems = "validation" if self.settings.validation else "search"
         alone = self.space.sources
-        unknown = {one.key: one for one in alone.values() if self.journal.get(one, problems) is None}
-        if unknown:
-            for candidate, outcome in self.evaluate(list(unknown.values()), problems):
-                self.journal.add(candidate, problems, outcome, generation=None)
-        return {name: self._outcome_of(one, problems, None) for name, one in alone.items()}
+        return dict(zip(alone, self._outcomes(list(alone.values()), problems, None)[0], strict=True))
 
-    def _outcomes(self, candidates: Sequence[Candidate], problems: str, generation: int) -> tuple[list[Outcome], int]:
+    def _outcomes(
+        self, candidates: Sequence[Candidate], problems: str, generation: int | None
+    ) -> tuple[list[Outcome], int]:
         """Of each candidate, and how many had to be evaluated. Equal ones are evaluated once."""
         unknown = {one.key: one for one in candidates if self.journal.get(one, problems) is None}
         if unknown:
@@ -140,8 +140,6 @@ class Search:
         outcomes = [one for one in found if one is not None]
         if len(outcomes) != len(candidates):
             raise MergeError(f"{len(candidates) - len(outcomes)} candidates came back from evaluation without outcome")
-        if not self.settings.batches:
-            self._met |= {one.key: (one, outcome) for one, outcome in zip(candidates, outcomes, strict=True)}
         return outcomes, len(unknown)
 
     def _summary(
@@ -157,20 +155,11 @@ class Search:
         best, outcome = candidates[first], outcomes[first]
         validated = None
         if self.settings.validation:
-            validated = self._outcome_of(best, "validation", number).accuracy
+            validated = self._outcomes([best], "validation", number)[0][0].accuracy
         return Generation(
             number, best, outcome.accuracy, float(np.mean(accuracies)), outcome.tokens_mean, validated,
             self._best_source()[1], len(outcomes) - len(accuracies), evaluated,
         )  # fmt: skip
-
-    def _outcome_of(self, candidate: Candidate, problems: str, generation: int | None) -> Outcome:
-        known = self.journal.get(candidate, problems)
-        if known is not None:
-            return known
-        for one, outcome in self.evaluate([candidate], problems):
-            self.journal.add(one, problems, outcome, generation=generation)
-            return outcome
-        raise MergeError(f"the evaluation on {problems} gave nothing")
 
     def _result(self, done: list[Generation], *, finished: bool) -> Result:
         chosen_by = [one.validation if self.settings.validation else one.accuracy_best for one in done]
@@ -206,4 +195,4 @@ class Search:
                 f"the test set has been used for candidate {min(others)}; a search tests its winner, once. For another "
                 "one take other test problems"
             )
-        return self._outcome_of(candidate, "test", None)
+        return self._outcomes([candidate], "test", None)[0][0]
