@@ -60,6 +60,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         ConfigError: one line a problem, all of them: `file:line: dotted.path: value: rule; what to do`.
     """
     document = _with_base(read_document(path), path)
+    if "merge_method" in document.values:
+        raise ConfigError(f"{path} is the recipe of a merge, not of a run: rl-reason merge {path} --out FOLDER")
     for override in overrides:
         _override(document, override)
     _absolute(document)

@@ -133,6 +133,8 @@ class _Reader:
 
     def recipe(self) -> Recipe:
         values = self._document.values
+        if "stages" in values:
+            raise ConfigError(f"{self._path} is the recipe of a run, not of a merge: rl-reason run {self._path}")
         for key in values:
             if key in _NOT_YET:
                 self._say((key,), f"{key}: {_NOT_YET[key]} is not supported")
@@ -270,7 +272,7 @@ class _Reader:
             self._say(
                 at,
                 f"{written} is no folder{self._known(written)}; models are local: download it "
-                "(huggingface-cli download) and give its path",
+                "(hf download) and give its path",
             )
         return path
 

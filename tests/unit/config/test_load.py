@@ -190,3 +190,10 @@ def test_the_hash_changes_with_the_run_and_not_with_its_folder(recipe_path: Path
 
 def test_stages_are_called_by_position_and_name_or_kind(recipe_path: Path) -> None:
     assert stage_names(load_recipe(recipe_path)) == ["01-rl", "02-final"]
+
+
+def test_a_merges_recipe_is_told_from_a_runs(tmp_path):
+    path = tmp_path / "merge.yaml"
+    path.write_text("merge_method: linear\nmodels: []\n")
+    with pytest.raises(ConfigError, match=r"merge.yaml is the recipe of a merge, not of a run: rl-reason merge "):
+        load_recipe(path)

@@ -95,3 +95,8 @@ def test_all_problems_come_at_once(tmp_path: Path):
     with pytest.raises(ConfigError) as raised:
         read(tmp_path, TIES.replace("density", "dense").replace("bfloat16", "int4"))
     assert len(str(raised.value).splitlines()) == 3
+
+
+def test_a_runs_recipe_is_told_from_a_merges(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"recipe.yaml is the recipe of a run, not of a merge: rl-reason run .*yaml$"):
+        read(tmp_path, "name: x\nstages: [{kind: sft}]\n")
