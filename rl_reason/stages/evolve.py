@@ -31,12 +31,12 @@ from rl_reason.evaluation.candidates import Worker, WorkerPool
 from rl_reason.merging.architecture import decoder
 from rl_reason.merging.card import identity
 from rl_reason.merging.checkpoint import SINGLE, open_checkpoint
-from rl_reason.merging.evolution.candidate import Candidate, Space
+from rl_reason.merging.evolution.candidate import Candidate, Outcome, Space
 from rl_reason.merging.evolution.data_flow import open_decoders, plan_data_flow
 from rl_reason.merging.evolution.data_flow_space import DataFlowSpace, Matrix, Network, NoScaling, Scaling
 from rl_reason.merging.evolution.journal import Journal
 from rl_reason.merging.evolution.parameter_space import ParameterSpace
-from rl_reason.merging.evolution.search import Generation, Search, Settings
+from rl_reason.merging.evolution.search import Generation, Result, Search, Settings
 from rl_reason.merging.evolution.strategy import population_size
 from rl_reason.merging.plan import Plan
 from rl_reason.merging.planning import plan_merge
@@ -77,11 +77,8 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
         result = search.run()
         if not result.finished or result.best is None:
             return None
-        if result.best_source is not None:
-            session.console.say(
-                f"{folder.label}: no merge was as good as {result.best_source} by itself, which is left as it is"
-            )
         tested = search.test(result.best)
+        session.console.say(f"{folder.label}: {_found(result, tested)}")
         evaluations = len(journal)
     text = _recipe_text(stage, model, result.best)
     write_text_atomic(folder.path / ("winner.json" if isinstance(stage.space, DataFlowSearch) else "winner.yaml"), text)
@@ -107,6 +104,21 @@ def run(session: Session, stage: Evolve, model: Path, folder: StageFolder) -> Ma
             ],
         },
     }
+
+
+def _found(result: Result, tested: Outcome) -> str:
+    """What a search came to, beside the models that it merged."""
+    alone = ", ".join(f"{_share(one)} by {name} alone" for name, one in result.sources.items())
+    found = (
+        "no merge is as good as the best of them, which is left as it is"
+        if result.best_source
+        else (f"{result.best_accuracy:.1%} by the merge found")
+    )
+    return f"{alone}; {found}; {_share(tested)} of the test problems"
+
+
+def _share(outcome: Outcome) -> str:
+    return "failed" if outcome.accuracy is None else f"{outcome.accuracy:.1%}"
 
 
 def with_models_of_the_run(stage: Evolve, named: Mapping[str, Path]) -> Evolve:
